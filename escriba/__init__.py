@@ -1,0 +1,1 @@
+"""Escriba: documents in, Markdown, JSON and text out; every page accounted for."""

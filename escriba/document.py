@@ -1,0 +1,112 @@
+"""What a reading is made of: frozen values from a word to a whole document, shared by every engine and format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+Route = Literal["text_layer", "ocr"]
+PageState = Literal["WAITING", "DONE", "DEGRADED", "QUARANTINED"]
+BlockKind = Literal["heading", "paragraph", "list_item", "table"]
+
+
+class BoundingBox(msgspec.Struct, frozen=True, array_like=True):
+    """A rectangle in points (1/72 inch), origin top left of the page as displayed (after its rotation)."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        return self.y1 - self.y0
+
+    def union(self, other: BoundingBox) -> BoundingBox:
+        return BoundingBox(min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1))
+
+
+class Word(msgspec.Struct, frozen=True, array_like=True):
+    """One word; `confidence` is the engine's own, 0 to 1, and None where the file itself carries the text."""
+
+    text: str
+    box: BoundingBox
+    confidence: float | None = None
+
+
+class Line(msgspec.Struct, frozen=True):
+    """Words that stand on one line, in reading order."""
+
+    box: BoundingBox
+    words: tuple[Word, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.text for word in self.words)
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table as one HTML `<table>` element with text-only cells (the spans are in `rowspan` and `colspan`)."""
+
+    html: str
+
+
+class Block(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A paragraph, heading, list item or table, in reading order on its page.
+
+    `level` is 1 to 6 on headings; `marker` is the printed bullet or number of a list item (its words are not in `lines`);
+    `font_size` (points) and `bold` are what headings are decided from; a table keeps its words in `lines` too.
+    """
+
+    kind: BlockKind
+    box: BoundingBox
+    lines: tuple[Line, ...] = ()
+    level: int = 0
+    marker: str = ""
+    font_size: float = 0.0
+    bold: bool = False
+    table: Table | None = None
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.text for line in self.lines)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page as read: `number` from 1, `width` and `height` in points as displayed, blocks in reading order.
+
+    `confidence` is the mean of the words' (None for a text layer); `reason` says why a page is DEGRADED or QUARANTINED.
+    """
+
+    number: int
+    width: float
+    height: float
+    route: Route
+    engine: str
+    state: PageState
+    reason: str = ""
+    confidence: float | None = None
+    blocks: tuple[Block, ...] = ()
+
+    def words(self) -> Iterator[Word]:
+        for block in self.blocks:
+            for line in block.lines:
+                yield from line.words
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A whole reading. It holds nothing that varies between two runs over the same bytes under the same policy."""
+
+    schema_version: int
+    sha256: str
+    media_type: str
+    languages: tuple[str, ...]
+    pages: tuple[Page, ...]

@@ -1,0 +1,1 @@
+"""Readers of pages, one file an engine, found by the entry point group escriba.engines."""

@@ -1,0 +1,1 @@
+"""Outputs as pure functions of what was read."""

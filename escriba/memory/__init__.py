@@ -1,0 +1,1 @@
+"""The ports in memory: for escriba.read and for tests."""

@@ -1,0 +1,80 @@
+"""What the owner of a document wants: languages, engine, thresholds and limits; loaded from TOML, forbidding what it does not know."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from escriba.errors import ConfigurationError
+
+READER_VERSION = "1"
+"""Raised whenever the same bytes would be read differently (triage, layout, formats); part of every fingerprint."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Triage(_Section):
+    """Thresholds that pick a page's route."""
+
+    min_characters: int = Field(default=12, ge=0, description="fewer characters than this is no text layer")
+    max_junk: float = Field(default=0.2, ge=0, le=1, description="share of unmapped or private glyphs that makes a text layer junk")
+    full_image: float = Field(default=0.7, ge=0, le=1, description="image coverage of the page from which a text layer is suspected to be old OCR")
+
+
+class Ocr(_Section):
+    """How pages without a usable text layer are read."""
+
+    engine: str = Field(default="rapidocr", description="name of an installed engine")
+    dpi: int = Field(default=200, ge=72, le=600, description="resolution at which pages are rendered, dots per inch")
+    min_confidence: float = Field(default=0.6, ge=0, le=1, description="mean confidence below which a page is DEGRADED")
+
+
+class Limits(_Section):
+    """What is refused, and how long one page may take."""
+
+    max_bytes: int = Field(default=500_000_000, ge=1)
+    max_pages: int = Field(default=10_000, ge=1)
+    page_seconds: float = Field(default=60.0, gt=0, description="time an engine may take for one page")
+
+
+class Policy(_Section):
+    """The owner's wishes. Its `fingerprint` is part of a reading's identity."""
+
+    name: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    languages: tuple[str, ...] = Field(default=("por", "eng"), min_length=1, description="ISO 639-2 codes, most likely first")
+    triage: Triage = Triage()
+    ocr: Ocr = Ocr()
+    limits: Limits = Limits()
+
+    def fingerprint(self, engine_versions: Mapping[str, str]) -> str:
+        """12 hexadecimal digits that change whenever the output may: wishes (limits and name apart), engines, reader version."""
+        wishes = self.model_dump(mode="json", exclude={"name", "limits"})
+        seed = {"policy": wishes, "engines": dict(engine_versions), "reader": READER_VERSION}
+        return hashlib.sha256(json.dumps(seed, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def parse_policy(text: str, *, source: str = "policy") -> Policy:
+    """Read a policy from TOML text. Raises `ConfigurationError` with one sentence naming every wrong field."""
+    try:
+        return Policy.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{source} is not valid TOML: {error}") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
+        raise ConfigurationError(f"{source} has settings that Escriba does not accept: {wrong}") from None
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy file. Raises `ConfigurationError` when it is missing or wrong."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the policy file {path}: {error}") from None
+    return parse_policy(text, source=str(path))

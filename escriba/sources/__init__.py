@@ -1,0 +1,1 @@
+"""Opens documents: the only place where PyMuPDF and Pillow touch a user's file."""

@@ -1,0 +1,86 @@
+"""The pipeline's shape as data: queues, functions, timeouts and batch sizes, read by the CDK stacks and by the local dispatcher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+DAY = 86_400
+MAX_FAILURES = 3
+"""Real failures of one page, counted in the ledger, after which its message goes to the dead-letter queue."""
+PAGES_PER_TEXT_MESSAGE = 50
+"""Text-layer pages packed into one message; OCR pages travel one by one."""
+PAGES_PER_SPLIT = 500
+"""Pages that one split invocation plans before it hands the rest to its successor."""
+UPGRADE_WINDOW = 60
+"""Seconds for which late improvements of a delivered document are gathered into one new revision."""
+
+
+@dataclass(frozen=True)
+class QueueSpec:
+    """A standard queue; each has its own dead-letter queue `<name>-dlq`. Times in seconds."""
+
+    name: str
+    visibility: float
+    max_receives: int = 3
+    retention: int = 4 * DAY
+    dead_letters: bool = True
+
+    @property
+    def dead_letter_name(self) -> str:
+        return f"{self.name}-dlq"
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """A Lambda function and the queues it consumes. `timeout` in seconds, `memory` in MiB; the handler is `lambdas.<name>.handler`."""
+
+    name: str
+    consumes: tuple[str, ...]
+    timeout: float
+    memory: int
+    batch_size: int = 1
+    max_concurrency: int = 2
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Every queue (its dead-letter queues included by `all_queues`) and every function."""
+
+    queues: tuple[QueueSpec, ...]
+    functions: tuple[FunctionSpec, ...]
+
+    def all_queues(self) -> tuple[QueueSpec, ...]:
+        """Sources first, then their dead-letter queues, which have the visibility of the function that drains them."""
+        drained = {name: f.timeout for f in self.functions for name in f.consumes}
+        letters = tuple(
+            QueueSpec(q.dead_letter_name, 6 * drained.get(q.dead_letter_name, 60), retention=14 * DAY, dead_letters=False)
+            for q in self.queues
+            if q.dead_letters
+        )
+        return self.queues + letters
+
+    def queue(self, name: str) -> QueueSpec:
+        return next(q for q in self.all_queues() if q.name == name)
+
+    def scaled(self, factor: float) -> Topology:
+        """The same shape with every visibility and timeout multiplied: minutes become seconds in tests on a real clock."""
+        return Topology(
+            tuple(replace(q, visibility=q.visibility * factor) for q in self.queues),
+            tuple(replace(f, timeout=f.timeout * factor) for f in self.functions),
+        )
+
+
+# A visibility timeout is six times its consumer's timeout, as AWS advises, so that a throttled batch is not received again while it runs.
+TOPOLOGY = Topology(
+    queues=(
+        QueueSpec("intake", visibility=6 * 120),
+        QueueSpec("pages", visibility=6 * 120),
+        QueueSpec("assemble", visibility=6 * 300),
+    ),
+    functions=(
+        FunctionSpec("quarantine", ("intake-dlq", "pages-dlq", "assemble-dlq"), timeout=60, memory=512, batch_size=10),
+        FunctionSpec("assemble_document", ("assemble",), timeout=300, memory=2048, max_concurrency=20),
+        FunctionSpec("recognise_pages", ("pages",), timeout=120, memory=3008, max_concurrency=200),
+        FunctionSpec("split_document", ("intake",), timeout=120, memory=2048, max_concurrency=20),
+    ),
+)

@@ -1,0 +1,47 @@
+"""Decides, from cheap features, which route each page takes, how pages are packed into messages, and whether a reading is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from escriba.document import Page, Route
+from escriba.policy import Policy, Triage
+from escriba.ports import PageFeatures
+from escriba.topology import PAGES_PER_TEXT_MESSAGE
+
+
+def choose_route(page: PageFeatures, thresholds: Triage) -> Route:
+    """`text_layer` where the file carries text that can be believed, otherwise `ocr`."""
+    if page.characters < thresholds.min_characters:
+        # A page without pictures and nearly without text is blank or holds a page number: its text layer is all there is.
+        return "ocr" if page.image_coverage > 0 or page.rulings > 0 else "text_layer"
+    if page.junk > thresholds.max_junk:
+        return "ocr"
+    if page.image_coverage >= thresholds.full_image and page.hidden_text > 0.5:
+        return "ocr"
+    return "text_layer"
+
+
+def pack(routes: Sequence[tuple[int, Route]], size: int = PAGES_PER_TEXT_MESSAGE) -> Iterable[tuple[int, int, Route]]:
+    """Runs `(first, last, route)` of pages that travel together: neighbours with a text layer up to `size`, OCR pages alone.
+
+    Packets never cross a multiple of `size`, so that the same document is packed alike wherever planning was interrupted.
+    """
+    packet: tuple[int, int, Route] | None = None
+    for number, route in routes:
+        joins = packet is not None and route == "text_layer" == packet[2] and number == packet[1] + 1 and (number - 1) % size
+        if packet is not None and joins:
+            packet = (packet[0], number, route)
+            continue
+        if packet is not None:
+            yield packet
+        packet = (number, number, route)
+    if packet is not None:
+        yield packet
+
+
+def shortcoming(page: Page, policy: Policy) -> str:
+    """Why a page that was read is only DEGRADED; empty when it is good. With no better engine to ask, the reading stands."""
+    if page.route == "ocr" and page.confidence is not None and page.confidence < policy.ocr.min_confidence:
+        return f"low confidence ({page.confidence:.2f}) and no vision backend"
+    return ""
