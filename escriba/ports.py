@@ -1,4 +1,4 @@
-"""What the stages need from the world, as Protocols, and the rows and answers that cross them."""
+"""What the stages need from the world, as Protocols, and the answers that cross them (the ledger's stands in `ledger.py`)."""
 
 from __future__ import annotations
 
@@ -10,171 +10,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from escriba.document import Block, Page, PageState, Route
+from escriba.document import Block, Page, Route
 from escriba.errors import EngineRejected
+from escriba.ledger import Ledger
 from escriba.messages import Message
 from escriba.policy import Policy
-
-DocumentState = Literal["RECEIVED", "PLANNED", "READING", "ASSEMBLING", "DONE", "PARTIAL", "REJECTED"]
-FINISHED: frozenset[DocumentState] = frozenset({"DONE", "PARTIAL", "REJECTED"})
-DELIVERED: frozenset[DocumentState] = frozenset({"DONE", "PARTIAL"})
-
-
-# --- rows of the ledger -------------------------------------------------------------------------------------------
-
-
-class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One upload. `document_id` is empty where the upload was rejected before its bytes were known."""
-
-    job_id: str
-    tenant: str
-    key: str
-    document_id: str = ""
-    code: str = ""
-    reason: str = ""
-
-
-class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One reading and where its pages are: `total == waiting + done + degraded + quarantined` from PLANNED on.
-
-    `revision` is the newest one asked for, `started` the newest whose assembly began, `current` the newest delivered.
-    """
-
-    document_id: str
-    tenant: str
-    policy: str
-    sha256: str
-    name: str
-    original_key: str
-    state: DocumentState = "RECEIVED"
-    generation: int = 1
-    code: str = ""
-    reason: str = ""
-    media_type: str = ""
-    total: int = 0
-    waiting: int = 0
-    done: int = 0
-    degraded: int = 0
-    quarantined: int = 0
-    revision: int = 1
-    started: int = 0
-    current: int = 0
-    received_at: float = 0.0
-    completed_at: float = 0.0
-
-    @property
-    def output_prefix(self) -> str:
-        """Where the current revision's outputs stand in the results bucket."""
-        return output_prefix(self.tenant, self.document_id, self.current)
-
-
-class PagesRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Pages `first` to `last`, which travel, wait and finish together: one page for OCR, up to fifty for a text layer."""
-
-    first: int
-    last: int
-    route: Route
-    object_key: str
-    offset: int
-    state: PageState = "WAITING"
-    generation: int = 1
-    attempts: int = 0
-    failure: str = ""
-    reason: str = ""
-    engine: str = ""
-    result_key: str = ""
-    confidence: float | None = None
-    seconds: float = 0.0
-    queue: str = "pages"
-    sent_at: float = 0.0
-
-    @property
-    def pages(self) -> int:
-        return self.last - self.first + 1
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How the reading of pages `first` to `last` ended."""
-
-    first: int
-    last: int
-    generation: int
-    state: PageState
-    reason: str = ""
-    engine: str = ""
-    result_key: str = ""
-    confidence: float | None = None
-    seconds: float = 0.0
-
-
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead message whose page or document cannot be named; `body` is kept for a person to look at."""
-
-    message_id: str
-    queue: str
-    reason: str
-    body: str
-
-
-class Ledger(Protocol):
-    """The one memory of the pipeline. Every move is conditional: running any of these twice, late or in parallel is safe."""
-
-    def accept(self, job: JobRow, document: DocumentRow) -> DocumentRow:
-        """Record the job; create its document unless it is known (one that its surroundings failed is opened again)."""
-    def reject_job(self, job: JobRow) -> None:
-        """Record an upload that never became a document, with its `code` and `reason`."""
-    def job(self, job_id: str) -> JobRow | None: ...
-    def document(self, document_id: str) -> DocumentRow:
-        """Raises `NotFound`."""
-    def documents(self) -> Iterator[DocumentRow]:
-        """Every document: for one machine's state, not for a deployment's history."""
-    def pages(self, document_id: str) -> Iterator[PagesRow]:
-        """All rows of a document in page order."""
-    def pages_row(self, document_id: str, first: int, last: int) -> PagesRow | None: ...
-    def add_pages(self, document_id: str, rows: Sequence[PagesRow]) -> None:
-        """Create the rows that do not exist yet."""
-    def planned(self, document_id: str, total: int, media_type: str) -> DocumentRow:
-        """RECEIVED -> PLANNED with every page waiting; otherwise no change."""
-    def reading(self, document_id: str) -> DocumentRow:
-        """PLANNED -> READING; otherwise no change."""
-    def complete(self, document_id: str, outcomes: Sequence[Outcome]) -> DocumentRow:
-        """Apply the outcomes that move their pages forward, in one transaction of at most 99; stale ones change nothing.
-
-        A better outcome for an already delivered document asks for a new revision in the same transaction.
-        """
-    def count_failure(self, document_id: str, first: int, last: int, generation: int, failure: str) -> int:
-        """Count a real failure of waiting pages and keep its sentence; returns the failures so far."""
-    def unpack(self, document_id: str, first: int, last: int) -> Sequence[PagesRow]:
-        """Replace a waiting packed row by one row a page; returns the single rows that stand in its place."""
-    def reject(self, document_id: str, code: str, reason: str) -> DocumentRow:
-        """End a document of which nothing was delivered; otherwise no change."""
-    def begin_assembly(self, document_id: str, revision: int) -> DocumentRow | None:
-        """None when pages wait or this revision or a later one is already current."""
-    def publish(self, document_id: str, revision: int, state: DocumentState) -> DocumentRow | None:
-        """Move `current` forward to `revision`; None when a newer or equal one is current."""
-    def record_dead_letter(self, letter: DeadLetter) -> None: ...
-    def dead_letters(self) -> Iterator[DeadLetter]: ...
-
-
-def conservation_violation(document: DocumentRow, rows: Sequence[PagesRow]) -> str:
-    """Empty when every page is accounted for exactly once, otherwise one sentence. The law of the house; pure."""
-    if document.state in {"RECEIVED", "REJECTED"}:
-        return ""
-    counted: dict[str, int] = {"WAITING": 0, "DONE": 0, "DEGRADED": 0, "QUARANTINED": 0}
-    expected = 1
-    for row in sorted(rows, key=lambda r: r.first):
-        if row.first != expected:
-            return f"pages {expected} to {row.first - 1} have no row or more than one"
-        expected = row.last + 1
-        counted[row.state] += row.pages
-    if expected != document.total + 1:
-        return f"rows end at page {expected - 1} of {document.total}"
-    kept = {"WAITING": document.waiting, "DONE": document.done, "DEGRADED": document.degraded, "QUARANTINED": document.quarantined}
-    return "" if kept == counted else f"the document counts {kept}, its rows {counted}"
-
-
-# --- objects, queues, time, telemetry -----------------------------------------------------------------------------
-
 
 class ObjectStore(Protocol):
     """One bucket. Keys are strings, versions empty where the bucket keeps none. All raise `NotFound` for a missing object."""
@@ -330,8 +170,3 @@ class Ports:
     clock: Clock
     meter: Meter
     reader: Reader
-
-
-def output_prefix(tenant: str, document_id: str, revision: int) -> str:
-    """Key prefix of one revision's outputs in the results bucket."""
-    return f"documents/{tenant}/{document_id}/r{revision}/"
