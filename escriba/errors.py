@@ -80,6 +80,7 @@ class OverLimit(PermanentError):
     """A limit of the policy or the deployment was exceeded."""
 
     code = "over_limit"
+    surroundings = True
 
 
 class EngineRejected(PermanentError):

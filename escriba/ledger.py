@@ -12,6 +12,8 @@ from typing import Literal, Protocol
 import msgspec
 
 from escriba.document import PageState, Route
+from escriba.errors import PermanentError
+from escriba.identity import output_prefix
 
 DocumentState = Literal["RECEIVED", "PLANNED", "READING", "ASSEMBLING", "DONE", "PARTIAL", "REJECTED"]
 FINISHED: frozenset[DocumentState] = frozenset({"DONE", "PARTIAL", "REJECTED"})
@@ -111,6 +113,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     body: str
 
 
+_SURROUNDINGS = {kind.code for kind in PermanentError.__subclasses__() if kind.surroundings}
 _RANK: dict[PageState, int] = {"WAITING": 0, "QUARANTINED": 1, "DEGRADED": 2, "DONE": 3}
 
 
@@ -124,6 +127,16 @@ def advances(row: PagesRow, outcome: Outcome) -> bool:
     return _RANK[outcome.state] > _RANK[row.state]
 
 
+def improves(row: PagesRow) -> bool:
+    """Whether advancing this row changes something that may already have been delivered."""
+    return row.state != "WAITING"
+
+
+def reopens(document: DocumentRow) -> bool:
+    """Whether a new upload of the same bytes is worth another try: what failed was not in the bytes."""
+    return document.state == "REJECTED" and document.code in _SURROUNDINGS
+
+
 def settle(row: PagesRow, outcome: Outcome) -> PagesRow:
     """The row after an outcome that advances it; what the outcome does not know (attempts, generation) stays."""
     return msgspec.structs.replace(
@@ -135,6 +148,20 @@ def settle(row: PagesRow, outcome: Outcome) -> PagesRow:
         confidence=outcome.confidence,
         seconds=outcome.seconds,
     )
+
+
+def tally(moves: Sequence[tuple[PagesRow, Outcome]]) -> dict[PageState, int]:
+    """How many pages each state gains (or loses, negative) by these moves."""
+    change: dict[PageState, int] = {"WAITING": 0, "DONE": 0, "DEGRADED": 0, "QUARANTINED": 0}
+    for row, outcome in moves:
+        change[row.state] -= row.pages
+        change[outcome.state] += row.pages
+    return change
+
+
+def single_rows(row: PagesRow) -> list[PagesRow]:
+    """A packed row as one row a page, none of them tried yet: the failures so far were the packet's."""
+    return [msgspec.structs.replace(row, first=n, last=n, attempts=0) for n in range(row.first, row.last + 1)]
 
 
 class Ledger(Protocol):
@@ -192,8 +219,3 @@ def conservation_violation(document: DocumentRow, rows: Sequence[PagesRow]) -> s
         return f"rows end at page {expected - 1} of {document.total}"
     kept = {"WAITING": document.waiting, "DONE": document.done, "DEGRADED": document.degraded, "QUARANTINED": document.quarantined}
     return "" if kept == counted else f"the document counts {kept}, its rows {counted}"
-
-
-def output_prefix(tenant: str, document_id: str, revision: int) -> str:
-    """Key prefix of one revision's outputs in the results bucket."""
-    return f"documents/{tenant}/{document_id}/r{revision}/"
