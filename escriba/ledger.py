@@ -34,7 +34,8 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
 class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
     """One reading and where its pages are: `total == waiting + done + degraded + quarantined` from PLANNED on.
 
-    `revision` is the newest one asked for, `started` the newest whose assembly began, `current` the newest delivered.
+    `policy` is the policy's JSON as it stood when the upload was accepted: later edits are another reading's business. `failure` is the
+    last trouble met on the way, `reason` why the document ended REJECTED. `revision` is the newest one asked for, `started` the newest whose assembly began, `current` the newest delivered.
     """
 
     document_id: str
@@ -47,6 +48,7 @@ class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 1
     code: str = ""
     reason: str = ""
+    failure: str = ""
     media_type: str = ""
     total: int = 0
     waiting: int = 0
@@ -194,6 +196,8 @@ class Ledger(Protocol):
         """Count a real failure of waiting pages and keep its sentence; returns the failures so far."""
     def unpack(self, document_id: str, first: int, last: int) -> Sequence[PagesRow]:
         """Replace a waiting packed row by one row a page; returns the single rows that stand in its place."""
+    def note_failure(self, document_id: str, failure: str) -> None:
+        """Keep the sentence of a failure that struck the document as a whole."""
     def reject(self, document_id: str, code: str, reason: str) -> DocumentRow:
         """End a document of which nothing was delivered; otherwise no change."""
     def begin_assembly(self, document_id: str, revision: int) -> DocumentRow | None:

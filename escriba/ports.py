@@ -160,7 +160,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything a stage may touch."""
+    """Everything a stage may touch; `scratch` is a directory of this worker's own."""
 
     inbox: ObjectStore
     results: ObjectStore
@@ -170,3 +170,4 @@ class Ports:
     clock: Clock
     meter: Meter
     reader: Reader
+    scratch: Path

@@ -175,6 +175,9 @@ class DynamoLedger:
         self._until_it_lands(attempt)
         return [row for row in self.pages(document_id) if row.first == row.last and first <= row.first <= last]
 
+    def note_failure(self, document_id: str, failure: str) -> None:
+        self._move_document(document_id, {"failure": failure}, "attribute_exists(#pk)", {})
+
     def reject(self, document_id: str, code: str, reason: str) -> DocumentRow:
         change = {"state": "REJECTED", "code": code, "reason": reason, "completed_at": self._now()}
         condition = "NOT #state IN (:done, :partial, :rejected)"

@@ -137,6 +137,10 @@ class MemoryLedger:
                 held.update({(single.first, single.last): single for single in single_rows(row)})
             return [held[n, n] for n in range(first, last + 1) if (n, n) in held]
 
+    def note_failure(self, document_id: str, failure: str) -> None:
+        with self._lock:
+            self._documents[document_id] = replace(self.document(document_id), failure=failure)
+
     def reject(self, document_id: str, code: str, reason: str) -> DocumentRow:
         with self._lock:
             document = self.document(document_id)

@@ -1,0 +1,37 @@
+"""Says that a document is ready to be assembled, or completed; both may be said twice and mean the same."""
+
+from __future__ import annotations
+
+from escriba.ledger import FINISHED, DocumentRow
+from escriba.messages import DocumentCompleted, DocumentReady, encode
+from escriba.ports import Ports
+from escriba.topology import UPGRADE_WINDOW
+
+
+def ready(document: DocumentRow, ports: Ports) -> None:
+    """Ask for the document's newest revision, unless pages wait or it is there already."""
+    if document.waiting or document.current >= document.revision or document.state in {"RECEIVED", "REJECTED"}:
+        return
+    message = DocumentReady(sent_at=ports.clock.now(), document_id=document.document_id, revision=document.revision)
+    delay = UPGRADE_WINDOW if document.revision > 1 else 0
+    ports.queues["assemble"].send([encode(message)], delay=delay, tenant=document.tenant)
+
+
+def completed(document: DocumentRow, ports: Ports) -> None:
+    """Tell the outside that a document has ended."""
+    if document.state not in FINISHED:
+        return
+    ports.events.publish(
+        DocumentCompleted(
+            sent_at=ports.clock.now(),
+            document_id=document.document_id,
+            tenant=document.tenant,
+            state=document.state,  # type: ignore[arg-type]  # narrowed by FINISHED above
+            reason=document.reason,
+            revision=document.current,
+            output_prefix=document.output_prefix if document.current else "",
+            pages={"DONE": document.done, "DEGRADED": document.degraded, "QUARANTINED": document.quarantined, "WAITING": document.waiting},
+        )
+    )
+    ports.meter.count("DocumentsCompleted", state=document.state)
+    ports.meter.log("info", "document completed", document_id=document.document_id, state=document.state, pages=document.total)

@@ -1,0 +1,75 @@
+"""Empties the dead-letter queues: says in the ledger what was lost and why, so that the rest of the document can be delivered."""
+
+from __future__ import annotations
+
+from escriba.errors import MessageError, NotFound
+from escriba.identity import job_id
+from escriba.ledger import DeadLetter, JobRow, Outcome
+from escriba.messages import DocumentReady, Message, ObjectCreated, PagesRequested, SplitContinued, decode
+from escriba.ports import Ports
+from escriba.stages import announce
+from escriba.stages.split import send_waiting
+
+_SILENT = "its reader died again and again without saying why"
+
+
+def quarantine(queue: str, message_id: str, body: str, ports: Ports) -> None:
+    """Record one dead message of dead-letter queue `queue`."""
+    ports.meter.count("DeadLetters", queue=queue)
+    try:
+        _settle(decode(body), ports)
+    except (MessageError, NotFound) as error:
+        # Nothing in the ledger can be named: the message itself is kept for a person to look at.
+        ports.ledger.record_dead_letter(DeadLetter(message_id=message_id, queue=queue, reason=str(error), body=body))
+        ports.meter.log("error", "dead letter kept", queue=queue, message_id=message_id, reason=str(error))
+
+
+def _settle(message: Message | ObjectCreated, ports: Ports) -> None:
+    match message:
+        case PagesRequested():
+            _pages(message, ports)
+        case ObjectCreated():
+            _upload(message, ports)
+        case SplitContinued():
+            _document(message.document_id, "could not be split", ports)
+        case DocumentReady():
+            _document(message.document_id, "could not be assembled", ports)
+        case _:
+            raise MessageError(f"nobody consumes {message.detail_type!r}")
+
+
+def _pages(message: PagesRequested, ports: Ports) -> None:
+    document = ports.ledger.document(message.document_id)
+    row = ports.ledger.pages_row(message.document_id, message.first, message.last)
+    if row is None:
+        # The packet was taken apart, but its pages may never have been sent.
+        send_waiting(document, ports.ledger.unpack(message.document_id, message.first, message.last), ports)
+        return
+    reason = row.failure or _SILENT
+    lost = Outcome(first=row.first, last=row.last, generation=message.generation, state="QUARANTINED", reason=reason)
+    after = ports.ledger.complete(message.document_id, [lost])
+    if after.quarantined > document.quarantined:
+        ports.meter.count("PagesQuarantined", row.pages)
+        ports.meter.log("error", "pages quarantined", document_id=message.document_id, first=row.first, last=row.last, reason=reason)
+    announce.ready(after, ports)
+
+
+def _upload(message: ObjectCreated, ports: Ports) -> None:
+    identity = job_id(message.bucket.name, message.object.key, message.object.version_id)
+    job = ports.ledger.job(identity)
+    if job is None:
+        failed = JobRow(job_id=identity, tenant="", key=message.object.key, code="failed", reason=f"could not be taken in: {_SILENT}")
+        ports.ledger.reject_job(failed)
+        ports.meter.log("error", "upload quarantined", job_id=identity)
+    elif job.document_id:
+        _document(job.document_id, "could not be split", ports)
+
+
+def _document(document_id: str, what: str, ports: Ports) -> None:
+    document = ports.ledger.document(document_id)
+    if document.state == "READING":
+        # Its pages are under way: a dead duplicate of an earlier message must not end it.
+        return
+    document = ports.ledger.reject(document_id, "failed", f"{what}: {document.failure or _SILENT}")
+    ports.meter.log("error", "document quarantined", document_id=document_id, state=document.state)
+    announce.completed(document, ports)

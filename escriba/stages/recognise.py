@@ -1,0 +1,101 @@
+"""Reads the pages of one message and records how that ended: the only place where a page becomes DONE or DEGRADED."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+
+import msgspec
+
+from escriba.document import Page, PageState
+from escriba.errors import PermanentError
+from escriba.identity import result_key
+from escriba.ledger import DocumentRow, Outcome, PagesRow
+from escriba.messages import PagesRequested, encode
+from escriba.policy import Policy
+from escriba.ports import Ports, Rejection
+from escriba.stages import announce
+from escriba.stages.scratch import fetch
+from escriba.stages.split import send_waiting
+from escriba.topology import MAX_FAILURES
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def recognise(message: PagesRequested, receives: int, ports: Ports) -> None:
+    """Read the message's pages unless that is done already. `receives` counts this delivery too."""
+    document = ports.ledger.document(message.document_id)
+    row = ports.ledger.pages_row(message.document_id, message.first, message.last)
+    if document.state == "REJECTED" or (row is not None and row.generation > message.generation):
+        return
+    if row is None or (row.state == "WAITING" and row.pages > 1 and (receives > 1 or row.attempts)):
+        # One page of a packet may have killed its reader: alone, it takes no neighbours along.
+        _unpack(document, message, ports)
+    elif row.state != "WAITING":
+        announce.ready(document, ports)
+    else:
+        _read(document, row, ports)
+
+
+def _read(document: DocumentRow, row: PagesRow, ports: Ports) -> None:
+    policy = Policy.model_validate_json(document.policy)
+    began = ports.clock.now()
+    answers: Sequence[Page | Rejection]
+    try:
+        answers = ports.reader.read(fetch(row.object_key, ports), policy, row.route, row.first, row.last, row.offset)
+    except PermanentError as error:
+        answers = [Rejection(number, error.code, str(error)) for number in range(row.first, row.last + 1)]
+    seconds = (ports.clock.now() - began).total_seconds()
+    if len({(_state(answer), answer.reason) for answer in answers}) > 1:
+        # The pages of a row share one state; where they differ, each needs a row of its own.
+        send_waiting(document, ports.ledger.unpack(document.document_id, row.first, row.last), ports)
+        return
+    outcome = _keep(document, row, answers, seconds, ports)
+    after = ports.ledger.complete(document.document_id, [outcome])
+    ports.meter.count("PagesRead", row.pages, route=row.route, state=outcome.state)
+    if after.revision == 1 or after.revision != document.revision:
+        announce.ready(after, ports)
+
+
+def _keep(document: DocumentRow, row: PagesRow, answers: Sequence[Page | Rejection], seconds: float, ports: Ports) -> Outcome:
+    """Store what was read and say how it ended; all answers are of one kind here."""
+    pages = [answer for answer in answers if isinstance(answer, Page)]
+    outcome = Outcome(
+        first=row.first,
+        last=row.last,
+        generation=row.generation,
+        state=_state(answers[0]),
+        reason=answers[0].reason,
+        seconds=round(seconds, 3),
+    )
+    if not pages:
+        return outcome
+    # Level 1: the bytes are small either way, and a fixed mtime keeps them the same in every run.
+    content = gzip.compress(_ENCODER.encode(pages), 1, mtime=0)
+    key = result_key(document.document_id, row.first, row.last, content)
+    ports.results.put(key, content, content_type="application/gzip")
+    sure = [page.confidence for page in pages if page.confidence is not None]
+    return msgspec.structs.replace(
+        outcome, engine=pages[0].engine, result_key=key, confidence=round(sum(sure) / len(sure), 4) if sure else None
+    )
+
+
+def _state(answer: Page | Rejection) -> PageState:
+    return answer.state if isinstance(answer, Page) else "QUARANTINED"
+
+
+def _unpack(document: DocumentRow, message: PagesRequested, ports: Ports) -> None:
+    send_waiting(document, ports.ledger.unpack(document.document_id, message.first, message.last), ports)
+    announce.ready(ports.ledger.document(document.document_id), ports)
+
+
+def give_up(message: PagesRequested, error: Exception, ports: Ports) -> bool:
+    """Count a real failure; at the last one send the message to the dead letters and return True: it can be acknowledged."""
+    failure = str(error) if str(error) else type(error).__name__
+    failures = ports.ledger.count_failure(message.document_id, message.first, message.last, message.generation, failure)
+    ports.meter.log("warning", "pages failed", document_id=message.document_id, first=message.first, last=message.last, failures=failures, failure=failure)
+    ports.meter.count("PageFailures")
+    if failures < MAX_FAILURES:
+        return False
+    ports.queues["pages-dlq"].send([encode(message)])
+    return True

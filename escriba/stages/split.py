@@ -1,0 +1,147 @@
+"""Takes an upload in, decides every page's route, lays each page down in the ledger and sends the waiting ones to be read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from escriba.errors import NotFound, OverLimit, PermanentError
+from escriba.identity import document_id, job_id, original_key, page_object_key, parse_upload_key
+from escriba.ledger import FINISHED, DocumentRow, JobRow, PagesRow
+from escriba.messages import ObjectCreated, PagesRequested, SplitContinued, encode
+from escriba.policy import Policy, parse_policy
+from escriba.ports import Inspection, Ports
+from escriba.stages import announce
+from escriba.stages.scratch import fetch, fetch_upload
+from escriba.topology import PAGES_PER_SPLIT
+from escriba.triage import choose_route, pack
+
+
+def accept(upload: ObjectCreated, ports: Ports) -> str:
+    """Record the upload as a job and move its bytes out of the inbox; returns the document's id, or "" when it was rejected."""
+    key, version = upload.object.key, upload.object.version_id
+    job = JobRow(job_id=job_id(upload.bucket.name, key, version), tenant="", key=key)
+    known = ports.ledger.job(job.job_id)
+    if known is None:
+        try:
+            known = _take_in(upload, job, ports)
+        except PermanentError as error:
+            known = JobRow(job_id=job.job_id, tenant=job.tenant, key=key, code=error.code, reason=str(error))
+            ports.ledger.reject_job(known)
+            ports.meter.log("warning", "upload rejected", job_id=job.job_id, code=error.code)
+    if known.document_id:
+        # What stays in the inbox has not been taken; only after the job is on record may the upload go.
+        ports.inbox.delete(key, version=version)
+    return known.document_id
+
+
+def _take_in(upload: ObjectCreated, job: JobRow, ports: Ports) -> JobRow:
+    owner = parse_upload_key(upload.object.key)
+    policy = _policy(owner.policy, ports)
+    size = ports.inbox.size(upload.object.key, version=upload.object.version_id)
+    if size > policy.limits.max_bytes:
+        raise OverLimit(f"the file has {size:,} bytes, more than the policy's limits.max_bytes = {policy.limits.max_bytes:,}; raise it there")
+    path = fetch_upload(upload.object.key, upload.object.version_id, ports)
+    sha256 = _sha256(path)
+    identity = document_id(owner.tenant, sha256, policy.fingerprint(ports.reader.engine_versions(policy)))
+    ports.results.upload(path, original_key(owner.tenant, sha256))
+    job = JobRow(job_id=job.job_id, tenant=owner.tenant, key=job.key, document_id=identity)
+    ports.ledger.accept(
+        job,
+        DocumentRow(
+            document_id=identity,
+            tenant=owner.tenant,
+            policy=policy.model_dump_json(),
+            sha256=sha256,
+            name=owner.name,
+            original_key=original_key(owner.tenant, sha256),
+        ),
+    )
+    return job
+
+
+def plan(identity: str, first: int, ports: Ports) -> None:
+    """Look at the pages from `first` on, lay them down in the ledger, and once all are there send them to be read."""
+    document = ports.ledger.document(identity)
+    if document.state in FINISHED:
+        announce.completed(document, ports)
+        return
+    if document.state == "RECEIVED":
+        try:
+            successor = _lay_down(document, first, ports)
+        except PermanentError as error:
+            announce.completed(ports.ledger.reject(identity, error.code, str(error)), ports)
+            return
+        if successor:
+            message = SplitContinued(sent_at=ports.clock.now(), document_id=identity, first=successor)
+            ports.queues["intake"].send([encode(message)], tenant=document.tenant)
+            return
+        document = ports.ledger.document(identity)
+    if document.state == "PLANNED":
+        send_waiting(document, ports.ledger.pages(identity), ports)
+        document = ports.ledger.reading(identity)
+    announce.ready(document, ports)
+
+
+def _lay_down(document: DocumentRow, first: int, ports: Ports) -> int:
+    """Rows and page objects for one range of pages; returns where the next range begins, 0 when this was the last."""
+    policy = Policy.model_validate_json(document.policy)
+    path = fetch(document.original_key, ports)
+    seen = ports.reader.inspect(path, policy, first, first + PAGES_PER_SPLIT - 1)
+    if seen.total > policy.limits.max_pages:
+        raise OverLimit(f"the document has {seen.total:,} pages, more than the policy's limits.max_pages = {policy.limits.max_pages:,}; raise it there")
+    ports.ledger.add_pages(document.document_id, _rows(document, seen, policy, path, ports))
+    last = first + len(seen.features) - 1
+    if last < seen.total:
+        return last + 1
+    ports.ledger.planned(document.document_id, seen.total, seen.media_type)
+    return 0
+
+
+def _rows(document: DocumentRow, seen: Inspection, policy: Policy, path: Path, ports: Ports) -> list[PagesRow]:
+    rows = []
+    for first, last, route in pack([(page.number, choose_route(page, policy.triage)) for page in seen.features]):
+        object_key, offset = document.original_key, 0
+        if route == "ocr" and seen.total > 1:
+            # The reader of one page shall not have to fetch a thousand: it gets a file of its own.
+            object_key, offset = page_object_key(document.document_id, first), first - 1
+            ports.results.put(object_key, ports.reader.cut(path, first))
+        rows.append(PagesRow(first=first, last=last, route=route, object_key=object_key, offset=offset, generation=document.generation))
+    return rows
+
+
+def send_waiting(document: DocumentRow, rows: Iterable[PagesRow], ports: Ports) -> None:
+    """Send a message for each waiting row."""
+    bodies = [encode(request(document, row, ports)) for row in rows if row.state == "WAITING"]
+    if bodies:
+        ports.queues["pages"].send(bodies, tenant=document.tenant)
+
+
+def request(document: DocumentRow, row: PagesRow, ports: Ports) -> PagesRequested:
+    """The message that has this row read."""
+    return PagesRequested(
+        sent_at=ports.clock.now(),
+        document_id=document.document_id,
+        first=row.first,
+        last=row.last,
+        generation=row.generation,
+        route=row.route,
+        object_key=row.object_key,
+        offset=row.offset,
+    )
+
+
+def _policy(name: str, ports: Ports) -> Policy:
+    try:
+        text = ports.results.get(f"policies/{name}.toml").decode()
+    except NotFound:
+        if name == "default":
+            return Policy()
+        raise PermanentError(f"there is no policy named {name!r}; upload policies/{name}.toml or use the policy 'default'") from None
+    return parse_policy(text, source=f"policies/{name}.toml")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
