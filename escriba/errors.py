@@ -12,6 +12,7 @@ EscribaError
 │   ├── Encrypted           a password is needed
 │   ├── Corrupt             the file is broken beyond opening
 │   ├── OverLimit           a limit of the policy or the deployment was exceeded
+│   ├── UnknownPolicy       the upload's key names a policy that is not deployed
 │   └── EngineRejected      the engine looked at the page and refused it
 ├── MessageError            a message that cannot be decoded; never acknowledged, goes to the dead-letter queue
 ├── NotFound                an object or row that is not (or no longer) there
@@ -83,6 +84,13 @@ class OverLimit(PermanentError):
     surroundings = True
 
 
+class UnknownPolicy(PermanentError):
+    """The upload's key names a policy that is not deployed."""
+
+    code = "unknown_policy"
+    surroundings = True
+
+
 class EngineRejected(PermanentError):
     """The engine looked at the page and refused it."""
 
@@ -99,3 +107,9 @@ class NotFound(EscribaError):
 
 class ConfigurationError(EscribaError):
     """A policy or setting that a person must correct."""
+
+
+def rejection(code: str, reason: str) -> PermanentError:
+    """The error that stands behind a ledger's `code`."""
+    kinds = {kind.code: kind for kind in PermanentError.__subclasses__()}
+    return kinds.get(code, PermanentError)(reason)

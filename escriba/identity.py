@@ -25,6 +25,11 @@ def parse_upload_key(key: str) -> UploadKey:
     return UploadKey(parts[1], parts[2], "/".join(parts[3:]))
 
 
+def upload_key(tenant: str, policy: str, name: str) -> str:
+    """The key to upload under; `parse_upload_key` reads it back."""
+    return f"inbox/{tenant}/{policy}/{name}"
+
+
 def job_id(bucket: str, key: str, version: str) -> str:
     """32 hexadecimal digits for one version of one uploaded object."""
     return _digest(bucket, key, version)
@@ -33,6 +38,11 @@ def job_id(bucket: str, key: str, version: str) -> str:
 def document_id(tenant: str, sha256: str, fingerprint: str) -> str:
     """32 hexadecimal digits for one reading: the same bytes for the same tenant under the same policy are read once."""
     return _digest(tenant, sha256, fingerprint)
+
+
+def policy_key(name: str) -> str:
+    """Where a deployed policy stands in the results bucket, as JSON."""
+    return f"policies/{name}.json"
 
 
 def original_key(tenant: str, sha256: str) -> str:

@@ -125,6 +125,14 @@ def encode(message: Message) -> str:
     return json.dumps(envelope, separators=(",", ":"), sort_keys=True)
 
 
+def object_created(bucket: str, key: str, version: str, size: int, time: datetime) -> str:
+    """The event that S3 sends through EventBridge for an upload, for a caller that stands in for it."""
+    stored = {"key": key, "size": size, "version-id": version}
+    detail = {"version": "0", "bucket": {"name": bucket}, "object": stored, "reason": "PutObject"}
+    envelope = {"version": "0", "detail-type": ObjectCreated.detail_type, "source": "aws.s3", "time": time.isoformat(), "detail": detail}
+    return json.dumps(envelope)
+
+
 def decode(body: str) -> Message | ObjectCreated:
     """Read an envelope. Raises `MessageError` naming what is wrong, never the content."""
     try:

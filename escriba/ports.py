@@ -15,6 +15,7 @@ from escriba.errors import EngineRejected
 from escriba.ledger import Ledger
 from escriba.messages import Message
 from escriba.policy import Policy
+from escriba.topology import UPGRADE_WINDOW
 
 class ObjectStore(Protocol):
     """One bucket. Keys are strings, versions empty where the bucket keeps none. All raise `NotFound` for a missing object."""
@@ -87,6 +88,8 @@ class Meter(Protocol):
 
     def count(self, metric: str, value: float = 1, *, unit: str = "Count", **dimensions: str) -> None: ...
     def log(self, level: Literal["debug", "info", "warning", "error"], event: str, **fields: Any) -> None: ...
+    def flush(self) -> None:
+        """Write out what was counted since the last flush."""
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -133,6 +136,8 @@ class Reader(Protocol):
         """Read document pages `first` to `last`, which are pages `first - offset` to `last - offset` of the file."""
     def engine_versions(self, policy: Policy) -> Mapping[str, str]:
         """Name and version of each engine that the policy may use."""
+    def close(self) -> None:
+        """End the child process, if there is one; the next call starts a fresh one."""
 
 
 class PageSource(Protocol):
@@ -160,7 +165,10 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything a stage may touch; `scratch` is a directory of this worker's own."""
+    """Everything a stage may touch.
+
+    `scratch` is a directory of this worker's own; `upgrade_window` the seconds for which late improvements are gathered.
+    """
 
     inbox: ObjectStore
     results: ObjectStore
@@ -171,3 +179,4 @@ class Ports:
     meter: Meter
     reader: Reader
     scratch: Path
+    upgrade_window: int = UPGRADE_WINDOW

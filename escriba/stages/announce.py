@@ -5,7 +5,6 @@ from __future__ import annotations
 from escriba.ledger import FINISHED, DocumentRow
 from escriba.messages import DocumentCompleted, DocumentReady, encode
 from escriba.ports import Ports
-from escriba.topology import UPGRADE_WINDOW
 
 
 def ready(document: DocumentRow, ports: Ports) -> None:
@@ -13,7 +12,7 @@ def ready(document: DocumentRow, ports: Ports) -> None:
     if document.waiting or document.current >= document.revision or document.state in {"RECEIVED", "REJECTED"}:
         return
     message = DocumentReady(sent_at=ports.clock.now(), document_id=document.document_id, revision=document.revision)
-    delay = UPGRADE_WINDOW if document.revision > 1 else 0
+    delay = ports.upgrade_window if document.revision > 1 else 0
     ports.queues["assemble"].send([encode(message)], delay=delay, tenant=document.tenant)
 
 

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from escriba.errors import NotFound, OverLimit, PermanentError
-from escriba.identity import document_id, job_id, original_key, page_object_key, parse_upload_key
+from escriba.errors import NotFound, OverLimit, PermanentError, UnknownPolicy
+from escriba.identity import document_id, job_id, original_key, page_object_key, parse_upload_key, policy_key
 from escriba.ledger import FINISHED, DocumentRow, JobRow, PagesRow
 from escriba.messages import ObjectCreated, PagesRequested, SplitContinued, encode
-from escriba.policy import Policy, parse_policy
+from escriba.policy import Policy
 from escriba.ports import Inspection, Ports
 from escriba.stages import announce
 from escriba.stages.scratch import fetch, fetch_upload
@@ -134,12 +134,11 @@ def request(document: DocumentRow, row: PagesRow, ports: Ports) -> PagesRequeste
 
 def _policy(name: str, ports: Ports) -> Policy:
     try:
-        text = ports.results.get(f"policies/{name}.toml").decode()
+        return Policy.model_validate_json(ports.results.get(policy_key(name)))
     except NotFound:
         if name == "default":
             return Policy()
-        raise PermanentError(f"there is no policy named {name!r}; upload policies/{name}.toml or use the policy 'default'") from None
-    return parse_policy(text, source=f"policies/{name}.toml")
+        raise UnknownPolicy(f"there is no policy named {name!r} here; deploy it as policies/{name}.toml or use the policy 'default'") from None
 
 
 def _sha256(path: Path) -> str:

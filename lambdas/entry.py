@@ -1,0 +1,108 @@
+"""Turns a stage into a Lambda handler for SQS: ports made once a worker, one answer a record, metrics flushed at the end."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.parser.models import SqsRecordModel
+
+from escriba.aws.clients import client
+from escriba.aws.events import EventBridgeBus
+from escriba.aws.ledger import DynamoLedger
+from escriba.aws.objects import S3ObjectStore
+from escriba.aws.queue import SqsQueue
+from escriba.aws.telemetry import PowertoolsMeter
+from escriba.errors import EscribaError
+from escriba.isolation import IsolatedReader
+from escriba.memory.clock import SystemClock
+from escriba.ports import Delivery, Ports
+from escriba.settings import Settings
+
+
+
+@dataclass(frozen=True)
+class Received:
+    """One message, the short name of the queue it came from, and the invocation's Lambda context."""
+
+    queue: str
+    message: Delivery
+    context: Any
+
+
+Work = Callable[[Received, Ports], None]
+"""What a function does with one message; raising means that it failed."""
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+_worker = threading.local()
+
+
+def sqs_handler(work: Work) -> Handler:
+    """A Lambda handler that answers with the messages that failed (ReportBatchItemFailures)."""
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        ports = worker_ports()
+
+        def one(record: SqsRecordModel) -> None:
+            queue = record.eventSourceARN.rpartition(":")[2]
+            delivery = Delivery(record.messageId, record.receiptHandle, str(record.body), int(record.attributes.ApproximateReceiveCount))
+            try:
+                work(Received(short_name(queue), delivery, context), ports)
+            except Exception as error:
+                # Only our own sentences are known to hold no document text.
+                reason = str(error) if isinstance(error, EscribaError) else ""
+                ports.meter.log("error", "message failed", queue=queue, message_id=record.messageId, error=type(error).__name__, reason=reason)
+                raise
+
+        processor = BatchProcessor(EventType.SQS, model=SqsRecordModel, raise_on_entire_batch_failure=False)
+        try:
+            return dict(process_partial_response(event=event, record_handler=one, processor=processor, context=context))
+        finally:
+            ports.meter.flush()
+
+    return handler
+
+
+def short_name(queue: str) -> str:
+    """The topology's name of a queue: deployments put a prefix before it, set apart by `--`."""
+    return queue.rpartition("--")[2]
+
+
+def worker_ports() -> Ports:
+    """The ports of this sandbox (of this thread, where several run in one process), made on first use."""
+    if not hasattr(_worker, "ports"):
+        _worker.ports = _compose(Settings.from_env(os.environ))
+    ports: Ports = _worker.ports
+    return ports
+
+
+def release_worker() -> None:
+    """End what `worker_ports` started for this thread."""
+    ports: Ports | None = _worker.__dict__.pop("ports", None)
+    if ports is not None:
+        ports.reader.close()
+
+
+def _compose(settings: Settings) -> Ports:
+    clock = SystemClock()
+    queues = {name: SqsQueue(client("sqs"), url, name) for name, url in settings.queues.items()}
+    scratch = Path(tempfile.mkdtemp(prefix="escriba-")) / "files"
+    scratch.mkdir()
+    return Ports(
+        inbox=S3ObjectStore(client("s3"), settings.inbox_bucket),
+        results=S3ObjectStore(client("s3"), settings.results_bucket),
+        ledger=DynamoLedger(client("dynamodb"), settings.ledger_table, clock),
+        queues=queues,
+        events=EventBridgeBus(client("events"), settings.event_bus),
+        clock=clock,
+        meter=PowertoolsMeter(settings.telemetry_file),
+        reader=IsolatedReader(memory_mb=settings.reader_memory_mb),
+        scratch=scratch,
+        upgrade_window=settings.upgrade_window,
+    )

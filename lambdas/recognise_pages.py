@@ -1,0 +1,24 @@
+"""Consumes the pages queue: reads text layers and runs CPU OCR; after the last failure of a page it sends it to the dead letters."""
+
+from __future__ import annotations
+
+from escriba.errors import MessageError
+from escriba.messages import PagesRequested, decode
+from escriba.ports import Ports
+from escriba.stages.recognise import give_up, recognise
+from lambdas.entry import Received, sqs_handler
+
+
+def work(received: Received, ports: Ports) -> None:
+    """Read the pages of one message."""
+    message = decode(received.message.body)
+    if not isinstance(message, PagesRequested):
+        raise MessageError(f"the pages queue carries no {message.detail_type!r}")
+    try:
+        recognise(message, received.message.receives, ports)
+    except Exception as error:
+        if not give_up(message, error, ports):
+            raise
+
+
+handler = sqs_handler(work)
