@@ -1,0 +1,55 @@
+"""A bucket on S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from escriba.aws.failures import aws_failures
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class S3ObjectStore:
+    """Implements `ports.ObjectStore`."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client, self._bucket = client, bucket
+
+    def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> str:
+        with aws_failures(f"storing {key}"):
+            answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
+        return answer.get("VersionId", "")
+
+    def get(self, key: str, *, version: str = "") -> bytes:
+        with aws_failures(f"fetching {key}"):
+            return self._client.get_object(Bucket=self._bucket, Key=key, **_version(version))["Body"].read()
+
+    def size(self, key: str, *, version: str = "") -> int:
+        with aws_failures(f"looking at {key}"):
+            return self._client.head_object(Bucket=self._bucket, Key=key, **_version(version))["ContentLength"]
+
+    def upload(self, path: Path, key: str, *, content_type: str = "application/octet-stream") -> str:
+        with aws_failures(f"storing {key}"):
+            self._client.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": content_type})
+            return self._client.head_object(Bucket=self._bucket, Key=key).get("VersionId", "")
+
+    def download(self, key: str, path: Path, *, version: str = "") -> None:
+        with aws_failures(f"fetching {key}"):
+            self._client.download_file(self._bucket, key, str(path), ExtraArgs=_version(version) or None)
+
+    def delete(self, key: str, *, version: str = "") -> None:
+        with aws_failures(f"deleting {key}"):
+            self._client.delete_object(Bucket=self._bucket, Key=key, **_version(version))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        with aws_failures(f"listing {prefix}"):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield entry["Key"]
+
+
+def _version(version: str) -> Any:
+    return {"VersionId": version} if version else {}

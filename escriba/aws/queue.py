@@ -1,0 +1,84 @@
+"""A standard queue on SQS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from escriba.aws.failures import aws_failures
+from escriba.errors import Throttled
+from escriba.ports import Delivery, Depth
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+_BATCH = 10
+_BATCH_BYTES = 200_000  # SQS takes 256 KiB, attributes included
+_TRIES = 3
+
+
+class SqsQueue:
+    """Implements `ports.Queue`."""
+
+    def __init__(self, client: SQSClient, url: str, name: str) -> None:
+        self._client, self._url, self._name = client, url, name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def send(self, bodies: Sequence[str], *, delay: int = 0, tenant: str = "") -> None:
+        for batch in _batches(bodies):
+            entries: list[Any] = [
+                # On a standard queue the group makes SQS share out the consumers fairly between tenants.
+                {"Id": str(n), "MessageBody": body, "DelaySeconds": delay} | ({"MessageGroupId": tenant} if tenant else {})
+                for n, body in enumerate(batch)
+            ]
+            self._send_all(entries)
+
+    def _send_all(self, entries: list[Any]) -> None:
+        for _ in range(_TRIES):
+            with aws_failures(f"sending to {self._name}"):
+                failed = {entry["Id"] for entry in self._client.send_message_batch(QueueUrl=self._url, Entries=entries).get("Failed", ())}
+            entries = [entry for entry in entries if entry["Id"] in failed]
+            if not entries:
+                return
+        raise Throttled(f"sending to {self._name}: {len(entries)} messages were refused {_TRIES} times")
+
+    def receive(self, limit: int) -> Sequence[Delivery]:
+        with aws_failures(f"receiving from {self._name}"):
+            answer = self._client.receive_message(
+                QueueUrl=self._url, MaxNumberOfMessages=limit, MessageSystemAttributeNames=["ApproximateReceiveCount"]
+            )
+        return [
+            Delivery(m["MessageId"], m["ReceiptHandle"], m["Body"], int(m["Attributes"]["ApproximateReceiveCount"]))
+            for m in answer.get("Messages", ())
+        ]
+
+    def delete(self, receipt: str) -> None:
+        with aws_failures(f"deleting from {self._name}"):
+            self._client.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
+
+    def change_visibility(self, receipt: str, seconds: int) -> None:
+        with aws_failures(f"hiding a message of {self._name}"):
+            self._client.change_message_visibility(QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=seconds)
+
+    def depth(self) -> Depth:
+        names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
+        with aws_failures(f"looking at {self._name}"):
+            counts = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)["Attributes"]
+        return Depth(*(int(counts[name]) for name in names))
+
+
+def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for body in bodies:
+        length = len(body.encode())
+        if batch and (len(batch) == _BATCH or size + length > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(body)
+        size += length
+    if batch:
+        yield batch
