@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,7 @@ class InMemoryPipeline:
                     record["messageId"], record["receiptHandle"], record["body"], int(record["attributes"]["ApproximateReceiveCount"])
                 )
                 try:
-                    work(Received(short_name(record["eventSourceARN"].rpartition(":")[2]), message, context), self.ports)
+                    work(Received(short_name(record["eventSourceARN"].rpartition(":")[2]), message, context), self._worker_ports())
                 except Exception as error:  # noqa: BLE001  (as Lambda does: the message failed, whatever it was)
                     reason = str(error) if isinstance(error, EscribaError) else ""
                     self.ports.meter.log("error", "message failed", error=type(error).__name__, reason=reason)
@@ -82,6 +84,12 @@ class InMemoryPipeline:
             return {"batchItemFailures": failed}
 
         return handle
+
+    def _worker_ports(self) -> Ports:
+        """These ports with a scratch directory of the calling thread's own."""
+        scratch = self.ports.scratch / str(threading.get_ident())
+        scratch.mkdir(parents=True, exist_ok=True)
+        return replace(self.ports, scratch=scratch)
 
     def upload(self, name: str, data: bytes, *, tenant: str = "local", policy: str = "default") -> str:
         """Put a document into the inbox and its event into the intake queue; returns the job's id."""
@@ -112,9 +120,7 @@ def read(source: Path | str | bytes, *, policy: Policy | None = None) -> Documen
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     wishes = policy or Policy()
     with tempfile.TemporaryDirectory(prefix="escriba-") as name, closing(IsolatedReader()) as reader:
-        scratch = Path(name) / "files"
-        scratch.mkdir()
-        pipeline = InMemoryPipeline(reader=reader, scratch=scratch)
+        pipeline = InMemoryPipeline(reader=reader, scratch=Path(name))
         pipeline.ports.results.put(policy_key(wishes.name), wishes.model_dump_json().encode())
         job_id = pipeline.upload("document", data, policy=wishes.name)
         pipeline.run()

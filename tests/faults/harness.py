@@ -1,0 +1,170 @@
+"""A pipeline whose documents are made up and whose reader obeys orders, so that faults can be put where they hurt."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from escriba.document import Block, BoundingBox, Line, Page, Route, Word
+from escriba.errors import Corrupt, EngineTimeout, EngineUnavailable
+from escriba.ledger import conservation_violation
+from escriba.local.dispatcher import Dispatcher, Handler, NeverReturned
+from escriba.local.in_memory import InMemoryPipeline
+from escriba.memory.clock import ManualClock
+from escriba.memory.queue import MemoryQueue
+from escriba.policy import Policy
+from escriba.ports import Inspection, PageFeatures, Rejection
+
+OUTPUTS = ("document.json", "document.md", "document.txt")
+
+
+def made_up(routes: str, *, seed: str = "") -> bytes:
+    """A document of one page a letter: `t` has a text layer, `o` needs OCR. `seed` makes other bytes."""
+    return json.dumps({"routes": routes, "seed": seed}).encode()
+
+
+class ObedientReader:
+    """Implements `ports.Reader` for made-up documents. `deadly`, `hanging`: pages that kill or hang their reader, always."""
+
+    def __init__(self) -> None:
+        self.deadly: set[int] = set()
+        self.hanging: set[int] = set()
+        self.refused: set[int] = set()
+        self.dies_after: int | None = None
+        self.reads: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    def inspect(self, path: Path, policy: Policy, first: int, last: int) -> Inspection:
+        routes = self._open(path)["routes"]
+        features = tuple(
+            PageFeatures(number=n, width=100, height=100, characters=0 if route == "o" else 500, image_coverage=1.0 if route == "o" else 0.0)
+            for n, route in enumerate(routes, start=1)
+            if first <= n <= last
+        )
+        return Inspection("application/pdf", len(routes), features)
+
+    def cut(self, path: Path, number: int) -> bytes:
+        return path.read_bytes()
+
+    def read(self, path: Path, policy: Policy, route: Route, first: int, last: int, offset: int) -> Sequence[Page | Rejection]:
+        self._open(path)
+        answers: list[Page | Rejection] = []
+        for number in range(first, last + 1):
+            with self._lock:
+                self.reads[number] += 1
+                if self.dies_after is not None and self.reads.total() > self.dies_after:
+                    raise NeverReturned
+            if number in self.deadly:
+                raise EngineUnavailable("the reader's process was killed by signal 9")
+            if number in self.hanging:
+                raise EngineTimeout("the reader did not answer within 60 s")
+            answers.append(Rejection(number, "corrupt", "broken page") if number in self.refused else _page(number, route))
+        return answers
+
+    def engine_versions(self, policy: Policy) -> Mapping[str, str]:
+        return {"text_layer": "1", "rapidocr": "1"}
+
+    def close(self) -> None:
+        pass
+
+    @staticmethod
+    def _open(path: Path) -> Any:
+        try:
+            return json.loads(path.read_bytes())
+        except ValueError:
+            raise Corrupt("the file is not a made-up document") from None
+
+
+def _page(number: int, route: Route) -> Page:
+    box = BoundingBox(10, 10, 90, 20)
+    line = Line(box, (Word(f"page-{number}", box, 0.9 if route == "ocr" else None),))
+    block = Block(kind="paragraph", box=box, lines=(line,), font_size=10)
+    engine, confidence = ("rapidocr", 0.9) if route == "ocr" else ("text_layer", None)
+    return Page(number=number, width=100, height=100, route=route, engine=engine, state="DONE", confidence=confidence, blocks=(block,))
+
+
+@contextmanager
+def pipeline(*, disorder: random.Random | None = None) -> Iterator[InMemoryPipeline]:
+    """An in-memory pipeline on a manual clock with an obedient reader."""
+    with tempfile.TemporaryDirectory() as name:
+        made = InMemoryPipeline(reader=ObedientReader(), scratch=Path(name), clock=ManualClock())
+        if disorder is not None:
+            for queue in made.queues.values():
+                assert isinstance(queue, MemoryQueue)
+                queue._disorder = disorder
+        yield made
+
+
+def reader_of(made: InMemoryPipeline) -> ObedientReader:
+    reader = made.ports.reader
+    assert isinstance(reader, ObedientReader)
+    return reader
+
+
+def run(made: InMemoryPipeline, *, handlers: Mapping[str, Handler] | None = None, workers: int = 1) -> None:
+    """Work until every queue is empty, on the manual clock (hours may pass)."""
+    Dispatcher(made.topology, made.queues, handlers or made.handlers(), made.ports.clock, workers=workers, idle=30).run()
+
+
+def outputs(made: InMemoryPipeline, job: str) -> dict[str, bytes]:
+    """The current revision's deterministic outputs."""
+    _, document = made.result(job)
+    assert document is not None
+    return {name: made.ports.results.get(document.output_prefix + name) for name in OUTPUTS}
+
+
+def undisturbed(routes: str) -> dict[str, bytes]:
+    """What a made-up document comes to when nothing goes wrong."""
+    with pipeline() as made:
+        job = made.upload("a.pdf", made_up(routes))
+        run(made)
+        return outputs(made, job)
+
+
+def assert_conserved(made: InMemoryPipeline) -> None:
+    """Every page of every document is accounted for, and nothing waits."""
+    for document in made.ports.ledger.documents():
+        assert conservation_violation(document, list(made.ports.ledger.pages(document.document_id))) == ""
+        assert document.waiting == 0
+        assert document.state in {"DONE", "PARTIAL", "REJECTED"}
+
+
+class Crash:
+    """Wraps a port so that the process dies right after its n-th side effect, counted over every port that shares this object."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.count = at, 0
+
+    def after(self, effect: Callable[..., Any]) -> Callable[..., Any]:
+        def effect_then_maybe_die(*args: Any, **kwargs: Any) -> Any:
+            answer = effect(*args, **kwargs)
+            self.count += 1
+            if self.count == self.at:
+                raise NeverReturned
+            return answer
+
+        return effect_then_maybe_die
+
+
+_EFFECTS = {
+    "put", "upload", "delete", "accept", "reject_job", "add_pages", "planned", "reading", "complete", "count_failure", "unpack",
+    "note_failure", "reject", "begin_assembly", "publish", "record_dead_letter", "send",
+}  # fmt: skip
+
+
+class Fragile:
+    """A port that dies after a side effect, when its `Crash` says so."""
+
+    def __init__(self, port: Any, crash: Crash) -> None:
+        self._port, self._crash = port, crash
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        return self._crash.after(found) if name in _EFFECTS else found
