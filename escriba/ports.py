@@ -106,7 +106,7 @@ class PageFeatures(msgspec.Struct, frozen=True, kw_only=True):
     junk: float = 0.0
     hidden_text: float = 0.0
     image_coverage: float = 0.0
-    rulings: int = 0
+    drawings: int = 0
 
 
 class Inspection(msgspec.Struct, frozen=True):

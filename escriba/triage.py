@@ -13,8 +13,8 @@ from escriba.topology import PAGES_PER_TEXT_MESSAGE
 def choose_route(page: PageFeatures, thresholds: Triage) -> Route:
     """`text_layer` where the file carries text that can be believed, otherwise `ocr`."""
     if page.characters < thresholds.min_characters:
-        # A page without pictures and nearly without text is blank or holds a page number: its text layer is all there is.
-        return "ocr" if page.image_coverage > 0 or page.rulings > 0 else "text_layer"
+        # Letters may also be drawn as outlines; without pictures and with a few strokes the text layer is all there is.
+        return "ocr" if page.image_coverage > 0 or page.drawings > thresholds.outline_drawings else "text_layer"
     if page.junk > thresholds.max_junk:
         return "ocr"
     if page.image_coverage >= thresholds.full_image and page.hidden_text > 0.5:

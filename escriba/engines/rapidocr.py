@@ -1,0 +1,98 @@
+"""CPU OCR by RapidOCR (PP-OCR models on ONNX Runtime, carried in its wheel): the default where nothing may be installed as root."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from escriba.document import Block, BoundingBox, Line, Word
+from escriba.errors import EngineRejected
+from escriba.layout.paragraphs import blocks_from_lines
+from escriba.policy import Policy
+from escriba.ports import PageSource
+
+
+class Options(BaseModel):
+    """How the models are run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detection_side: int = 960
+    """Pixels to which the longer side is scaled for finding lines."""
+    threads: int = 1
+
+
+class RapidOcr:
+    """Implements `ports.Engine`."""
+
+    name = "rapidocr"
+    version = f"rapidocr-{version('rapidocr')}"
+
+    def __init__(self, options: Options | None = None) -> None:
+        self._options = options or Options()
+        self._models: Any = None
+
+    def read(self, pages: Sequence[PageSource], policy: Policy) -> list[tuple[Block, ...] | EngineRejected]:
+        """Each page rendered at the policy's resolution, as paragraphs of lines of words with boxes and confidences."""
+        return [self._read(page, policy.ocr.dpi) for page in pages]
+
+    def _read(self, page: PageSource, dpi: int) -> tuple[Block, ...]:
+        image = page.image(dpi)
+        height, width = image.shape[:2]
+        # The models know blue, green, red.
+        result = self._loaded()(image[:, :, ::-1], use_cls=False, return_word_box=True)
+        if result.txts is None:
+            return ()
+        scale = (page.width / width, page.height / height)
+        lines = [
+            Line(_box(quad, scale), words)
+            for text, quad, found in zip(result.txts, result.boxes, result.word_results, strict=True)
+            if (words := _words(text, found, scale))
+        ]
+        return blocks_from_lines(lines, page.width)
+
+    def _loaded(self) -> Any:
+        if self._models is None:
+            from rapidocr import RapidOCR  # noqa: PLC0415  (a second and 200 MB: only when a page needs it)
+
+            self._models = RapidOCR(
+                params={
+                    "Global.log_level": "critical",
+                    # Its line classifier turns good lines upside down.
+                    "Global.use_cls": False,
+                    "Det.limit_type": "max",
+                    "Det.limit_side_len": self._options.detection_side,
+                    "Rec.rec_batch_num": 1,
+                    "EngineConfig.onnxruntime.intra_op_num_threads": self._options.threads,
+                    "EngineConfig.onnxruntime.inter_op_num_threads": self._options.threads,
+                }
+            )
+        return self._models
+
+
+def _box(quad: Any, scale: tuple[float, float]) -> BoundingBox:
+    xs, ys = [float(x) * scale[0] for x, _ in quad], [float(y) * scale[1] for _, y in quad]
+    return BoundingBox(round(min(xs), 2), round(min(ys), 2), round(max(xs), 2), round(max(ys), 2))
+
+
+def _words(text: str, found: Any, scale: tuple[float, float]) -> tuple[Word, ...]:
+    """The line's words between spaces; the models part them finer (each Chinese character alone), so their boxes are joined."""
+    pieces = [(piece, float(score), _box(quad, scale)) for piece, score, quad in found or () if piece.strip()]
+    words: list[Word] = []
+    for token in text.split():
+        length, box, weighted = 0, None, 0.0
+        while pieces and length < len(token):
+            piece, score, piece_box = pieces.pop(0)
+            length += len(piece)
+            weighted += score * len(piece)
+            box = piece_box if box is None else box.union(piece_box)
+        if box is not None:
+            words.append(Word(token, box, round(weighted / length, 4)))
+        elif words:
+            # The models gave fewer boxes than words: the text must not be lost.
+            last = words.pop()
+            words.append(Word(f"{last.text} {token}", last.box, last.confidence))
+    return tuple(words)

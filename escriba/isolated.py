@@ -1,0 +1,206 @@
+"""The child's side of `isolation.py`: opens documents, asks engines, answers in frames; it may die at any moment and harm nobody."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from escriba.document import Block, Page, Route
+from escriba.errors import EngineRejected, PermanentError
+from escriba.policy import Policy
+from escriba.ports import Engine, Inspection, Rejection
+from escriba.triage import shortcoming
+
+_HEADER = 4
+_PR_SET_PDEATHSIG = 1
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """What the parent asks: a task, the file, the policy's JSON and the pages."""
+
+    task: str
+    path: str
+    policy: str
+    first: int = 0
+    last: int = 0
+    offset: int = 0
+    route: Route = "text_layer"
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """What the child answers: a body, or the name of an error with the code and sentence of a permanent one."""
+
+    body: bytes = b""
+    error: str = ""
+    code: str = ""
+    message: str = ""
+
+
+def frame(content: bytes) -> bytes:
+    """Content with its length before it (4 bytes, big-endian)."""
+    return len(content).to_bytes(_HEADER, "big") + content
+
+
+def read_exactly(some: Callable[[int], bytes], length: int) -> bytes:
+    """`length` bytes from a source that may give fewer at a time. Raises EOFError when it ends before."""
+    parts: list[bytes] = []
+    while length:
+        part = some(min(length, 1 << 20))
+        if not part:
+            raise EOFError
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+class Worker:
+    """Does the tasks; keeps the last document open and every engine loaded."""
+
+    def __init__(self, extra_engines: dict[str, str]) -> None:
+        self._extra = extra_engines
+        self._engines: dict[str, Engine] = {}
+        self._open: tuple[tuple[str, int, int], Any] | None = None
+
+    def answer(self, request: Request) -> Answer:
+        """Never raises, except what ends the process."""
+        try:
+            return Answer(getattr(self, f"do_{request.task}")(request))
+        except PermanentError as error:
+            return Answer(error=type(error).__name__, code=error.code, message=str(error))
+        except Exception as error:  # noqa: BLE001  (its text may quote the document: only its name leaves this process)
+            return Answer(error=type(error).__name__)
+
+    def do_inspect(self, request: Request) -> bytes:
+        """An Inspection."""
+        source = self._source(request.path)
+        last = min(request.last, source.page_count)
+        features = tuple(source.features(number) for number in range(request.first, last + 1))
+        return msgspec.msgpack.encode(Inspection(source.media_type, source.page_count, features))
+
+    def do_cut(self, request: Request) -> bytes:
+        """The page's file."""
+        return bytes(self._source(request.path).cut(request.first))
+
+    def do_picture(self, request: Request) -> bytes:
+        """A JPEG."""
+        from PIL import Image  # noqa: PLC0415  (only reports need it)
+
+        picture = Image.fromarray(self._source(request.path).page(request.first).image(100))
+        picture.thumbnail((request.last, request.last))
+        out = io.BytesIO()
+        picture.save(out, "JPEG", quality=70)
+        return out.getvalue()
+
+    def do_read(self, request: Request) -> bytes:
+        """Which answers are pages, and the answers."""
+        policy = Policy.model_validate_json(request.policy)
+        source = self._source(request.path)
+        engine = self._engine("text_layer" if request.route == "text_layer" else policy.ocr.engine)
+        numbers = range(request.first, request.last + 1)
+        answers: list[Page | Rejection] = []
+        for number in numbers:
+            try:
+                # One page at a time: an engine gains nothing from more here, and a broken page spoils no other.
+                [blocks] = engine.read([source.page(number - request.offset)], policy)
+            except PermanentError as error:
+                blocks = EngineRejected(str(error))
+            answers.append(self._page(number, source, request, engine, blocks, policy))
+        return msgspec.msgpack.encode(([isinstance(answer, Page) for answer in answers], answers))
+
+    @staticmethod
+    def _page(number: int, source: Any, request: Request, engine: Engine, blocks: Any, policy: Policy) -> Page | Rejection:
+        if isinstance(blocks, PermanentError):
+            return Rejection(number, blocks.code, str(blocks))
+        shape = source.page(number - request.offset)
+        page = Page(
+            number=number,
+            width=round(shape.width, 2),
+            height=round(shape.height, 2),
+            route=request.route,
+            engine=engine.name,
+            state="DONE",
+            confidence=_mean_confidence(blocks),
+            blocks=tuple(blocks),
+        )
+        reason = shortcoming(page, policy)
+        return msgspec.structs.replace(page, state="DEGRADED", reason=reason) if reason else page
+
+    def _source(self, name: str) -> Any:
+        from escriba.sources.opening import open_source  # noqa: PLC0415  (a broken library must not keep the child from answering)
+
+        path = Path(name)
+        stat = path.stat()
+        key = (name, stat.st_mtime_ns, stat.st_size)
+        if self._open is None or self._open[0] != key:
+            if self._open is not None:
+                self._open[1].close()
+                self._open = None
+            self._open = (key, open_source(path))
+        return self._open[1]
+
+    def _engine(self, name: str) -> Engine:
+        from escriba.engines import load  # noqa: PLC0415
+
+        if name not in self._engines:
+            self._engines[name] = load(name, self._extra)
+        return self._engines[name]
+
+
+def _mean_confidence(blocks: Any) -> float | None:
+    """Mean over words, weighted by their length; None where no word carries one."""
+    words = [(len(w.text), w.confidence) for b in blocks for line in b.lines for w in line.words if w.confidence is not None]
+    weight = sum(length for length, _ in words)
+    return round(sum(length * confidence for length, confidence in words) / weight, 4) if weight else None
+
+
+def serve(requests: Callable[[int], bytes], answers: IO[bytes], worker: Worker) -> None:
+    """Answer requests until they end."""
+    while True:
+        try:
+            length = int.from_bytes(read_exactly(requests, _HEADER), "big")
+            content = read_exactly(requests, length)
+        except EOFError:
+            return
+        answers.write(frame(msgspec.msgpack.encode(worker.answer(msgspec.msgpack.decode(content, type=Request)))))
+        answers.flush()
+
+
+def limit_memory(mebibytes: int) -> None:
+    """Bound this process's address space; where the system does not (macOS), go without."""
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (mebibytes << 20, mebibytes << 20))
+    except (ValueError, OSError):
+        sys.stderr.write("escriba: this system sets no limit on a process's memory\n")
+
+
+def die_with_parent() -> None:
+    """On Linux, end when the parent does, even while busy; elsewhere the end of the pipe has to do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main(options: str) -> None:
+    """Serve on standard input and output, with the limits the parent asks for."""
+    wishes = json.loads(options)
+    sys.path[:] = wishes["path"]
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    limit_memory(wishes["memory_mb"])
+    # Frames go out by a descriptor of their own: what a library prints must not get between them.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    serve(lambda size: os.read(0, size), answers, Worker(wishes["extra_engines"]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,139 @@
+"""Opens and reads hostile documents in a child process with limits on memory and time, so that the handler lives to tell.
+
+One long-lived child a handler, plain subprocess and pipes (Lambda has no /dev/shm). The child's side is `isolated.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from escriba import engines
+from escriba.document import Page, Route
+from escriba.errors import EngineOutOfMemory, EngineTimeout, EngineUnavailable, rejection
+from escriba.isolated import Answer, Request, frame, read_exactly
+from escriba.policy import Policy
+from escriba.ports import Inspection, Rejection
+
+_INSPECT_SECONDS = 90.0
+_START_SECONDS = 60.0  # a child's first answer waits for its libraries and models to load
+_HEADER = 4
+_INSPECTION = msgspec.msgpack.Decoder(Inspection)
+_READINGS = msgspec.msgpack.Decoder(tuple[msgspec.Raw, ...])
+_PAGES = msgspec.msgpack.Decoder(tuple[Page, ...])
+
+
+class IsolatedReader:
+    """Implements `ports.Reader` for one caller at a time."""
+
+    def __init__(self, *, memory_mb: int = 3000, extra_engines: Mapping[str, str] | None = None) -> None:
+        """`memory_mb` bounds the child's address space (Linux); `extra_engines` adds engines as `{name: "module:Class"}`."""
+        self._memory_mb, self._extra = memory_mb, dict(extra_engines or {})
+        self._child: subprocess.Popen[bytes] | None = None
+        self._warm = False
+
+    def inspect(self, path: Path, policy: Policy, first: int, last: int) -> Inspection:
+        answer = self._ask(Request("inspect", str(path), "", first=first, last=last), _INSPECT_SECONDS)
+        return _INSPECTION.decode(answer)
+
+    def cut(self, path: Path, number: int) -> bytes:
+        return self._ask(Request("cut", str(path), "", first=number, last=number), _INSPECT_SECONDS)
+
+    def picture(self, path: Path, number: int, pixels: int) -> bytes:
+        """Page `number` of a file as a JPEG of at most `pixels` on its longer side, for a person to look at."""
+        return self._ask(Request("picture", str(path), "", first=number, last=pixels), _INSPECT_SECONDS)
+
+    def read(self, path: Path, policy: Policy, route: Route, first: int, last: int, offset: int) -> Sequence[Page | Rejection]:
+        seconds = policy.limits.page_seconds * (last - first + 1)
+        request = Request("read", str(path), policy.model_dump_json(), first=first, last=last, offset=offset, route=route)
+        kinds, bodies = msgspec.msgpack.decode(self._ask(request, seconds), type=tuple[list[bool], list[msgspec.Raw]])
+        return [msgspec.msgpack.decode(body, type=Page if is_page else Rejection) for is_page, body in zip(kinds, bodies, strict=True)]
+
+    def engine_versions(self, policy: Policy) -> Mapping[str, str]:
+        return {name: engines.load(name, self._extra).version for name in ("text_layer", policy.ocr.engine)}
+
+    def close(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.wait()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id, 0 while there is none."""
+        return self._child.pid if self._child is not None else 0
+
+    def _ask(self, request: Request, seconds: float) -> bytes:
+        child = self._running()
+        deadline = time.monotonic() + seconds + (0.0 if self._warm else _START_SECONDS)
+        try:
+            assert child.stdin is not None  # noqa: S101  (opened with pipes)
+            assert child.stdout is not None  # noqa: S101
+            child.stdin.write(frame(msgspec.msgpack.encode(request)))
+            child.stdin.flush()
+            length = int.from_bytes(_read_until(child.stdout, _HEADER, deadline), "big")
+            answer = msgspec.msgpack.decode(_read_until(child.stdout, length, deadline), type=Answer)
+        except TimeoutError:
+            self.close()
+            raise EngineTimeout(f"the reader did not answer within {seconds:g} s and was stopped") from None
+        except (EOFError, BrokenPipeError):
+            raise EngineUnavailable(self._obituary()) from None
+        self._warm = True
+        return self._unwrap(answer)
+
+    def _unwrap(self, answer: Answer) -> bytes:
+        if not answer.error:
+            return answer.body
+        if answer.error == "MemoryError":
+            self.close()
+            raise EngineOutOfMemory(f"the reader needed more than its {self._memory_mb} MiB of memory")
+        if answer.code:
+            raise rejection(answer.code, answer.message)
+        raise EngineUnavailable(f"the reader failed inside ({answer.error})")
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._child.poll() is not None:
+            self.close()
+            options = json.dumps({"memory_mb": self._memory_mb, "extra_engines": self._extra, "path": sys.path})
+            self._child = subprocess.Popen(  # noqa: S603  (our own module, by our own interpreter)
+                [sys.executable, "-m", "escriba.isolated", options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_THREAD_LIMIT": "1"},
+                start_new_session=True,  # Ctrl-C in a terminal is for the parent to handle
+            )
+            self._warm = False
+        return self._child
+
+    def _obituary(self) -> str:
+        child = self._child
+        code = child.wait() if child is not None else 0
+        self.close()
+        if code < 0:
+            return f"the reader's process was killed by signal {-code} ({signal.Signals(-code).name})"
+        return f"the reader's process ended by itself with status {code}"
+
+
+def _read_until(pipe: IO[bytes], length: int, deadline: float) -> bytes:
+    """Exactly `length` bytes, or TimeoutError at the deadline, or EOFError."""
+
+    def some(size: int) -> bytes:
+        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise TimeoutError
+        return os.read(pipe.fileno(), size)
+
+    return read_exactly(some, length)

@@ -1,0 +1,122 @@
+"""A PDF through PyMuPDF: features of a page, a page cut out, a page for an engine."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pymupdf
+
+from escriba.errors import Corrupt, Encrypted
+from escriba.ports import PageFeatures
+
+MAX_PIXELS = 40_000_000
+"""Pixels of one rendered page; a larger page is rendered at a lower resolution."""
+_FEATURE_FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_CID_FOR_UNKNOWN_UNICODE
+_STORE_PERCENT = 50
+
+pymupdf.TOOLS.mupdf_display_errors(False)  # noqa: FBT003  (what MuPDF says may quote the document)
+pymupdf.TOOLS.mupdf_display_warnings(False)  # noqa: FBT003
+
+
+class PdfSource:
+    """Implements `opening.Source`."""
+
+    media_type = "application/pdf"
+
+    def __init__(self, path: Path) -> None:
+        """Raises `Encrypted` when a password is needed, `Corrupt` when no page can be found."""
+        try:
+            self._document = pymupdf.open(path, filetype="pdf")
+            if self._document.needs_pass:
+                raise Encrypted("the PDF is encrypted and needs a password")
+            self.page_count = self._document.page_count
+        except (RuntimeError, ValueError) as error:  # PyMuPDF's own errors are RuntimeErrors
+            raise Corrupt("the PDF is broken and cannot be opened") from error
+        if self.page_count == 0:
+            raise Corrupt("the PDF has no pages")
+
+    def features(self, number: int) -> PageFeatures:
+        page = self._load(number)
+        try:
+            log = page.get_bboxlog()
+            text = page.get_text("text", flags=_FEATURE_FLAGS)
+        except (RuntimeError, ValueError):
+            # Nothing is known of it: let the pixels decide.
+            return PageFeatures(number=number, width=page.rect.width, height=page.rect.height, rotation=page.rotation, drawings=1)
+        kinds = [kind for kind, _ in log]
+        visible, hidden = kinds.count("fill-text") + kinds.count("stroke-text"), kinds.count("ignore-text")
+        characters = [c for c in text if not c.isspace()]
+        return PageFeatures(
+            number=number,
+            width=round(page.rect.width, 2),
+            height=round(page.rect.height, 2),
+            rotation=page.rotation,
+            characters=len(characters),
+            junk=round(sum(map(_is_junk, characters)) / len(characters), 4) if characters else 0.0,
+            hidden_text=round(hidden / (visible + hidden), 4) if hidden else 0.0,
+            image_coverage=_coverage(log, page.rect),
+            drawings=sum(kind in {"fill-path", "stroke-path", "fill-shade"} for kind in kinds),
+        )
+
+    def cut(self, number: int) -> bytes:
+        single = pymupdf.open()
+        try:
+            single.insert_pdf(self._document, from_page=number - 1, to_page=number - 1, links=False)
+            return bytes(single.tobytes(garbage=3, no_new_id=True))
+        except (RuntimeError, ValueError) as error:
+            raise Corrupt(f"page {number} is broken and cannot be taken out of its document") from error
+        finally:
+            single.close()
+
+    def page(self, number: int) -> PdfPage:
+        return PdfPage(self._load(number), number)
+
+    def close(self) -> None:
+        self._document.close()
+
+    def _load(self, number: int) -> Any:
+        # What MuPDF keeps of earlier pages would grow with the document.
+        pymupdf.TOOLS.store_shrink(_STORE_PERCENT)
+        try:
+            return self._document.load_page(number - 1)
+        except (RuntimeError, ValueError) as error:
+            raise Corrupt(f"page {number} is broken and cannot be opened") from error
+
+
+class PdfPage:
+    """Implements `ports.PageSource`."""
+
+    def __init__(self, page: Any, number: int) -> None:
+        self._page, self.number = page, number
+        self.width, self.height = float(page.rect.width), float(page.rect.height)
+
+    def image(self, dpi: int) -> Any:
+        fitting = min(dpi, int(72 * (MAX_PIXELS / max(1.0, self.width * self.height)) ** 0.5))
+        pixmap = self._page.get_pixmap(dpi=max(1, fitting), alpha=False, colorspace=pymupdf.csRGB)
+        return np.frombuffer(pixmap.samples, np.uint8).reshape(pixmap.height, pixmap.width, 3)
+
+    def native(self) -> Any:
+        return self._page
+
+
+def _is_junk(character: str) -> bool:
+    """Unmapped, private or control characters: what a text layer holds whose font says nothing of its letters."""
+    return character == "\ufffd" or unicodedata.category(character) in {"Co", "Cn", "Cc", "Cs"}
+
+
+def _coverage(log: list[tuple[str, tuple[float, float, float, float]]], page: Any) -> float:
+    area = max(1.0, page.width * page.height)
+    # The log's boxes are those of the unrotated page, whose area is the same.
+    width, height = (page.height, page.width) if _turned(page, log) else (page.width, page.height)
+    covered = 0.0
+    for kind, (x0, y0, x1, y1) in log:
+        if kind in {"fill-image", "fill-imgmask"}:
+            covered += max(0.0, min(x1, width) - max(x0, 0.0)) * max(0.0, min(y1, height) - max(y0, 0.0))
+    return round(min(1.0, covered / area), 4)
+
+
+def _turned(page: Any, log: list[tuple[str, tuple[float, float, float, float]]]) -> bool:
+    return any(x1 > page.width + 1 or y1 > page.height + 1 for kind, (_, _, x1, y1) in log if kind == "fill-image")
