@@ -1,0 +1,183 @@
+"""What a run came to: results copied to folders, the table, the JSON lines, the report."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from escriba.document import Document
+from escriba.errors import EscribaError
+from escriba.formats.report import ReportPage, report_html
+from escriba.isolation import IsolatedReader
+from escriba.ledger import DocumentRow, PagesRow
+from escriba.local.pipeline import LocalPipeline
+
+_PICTURES = 200
+_PICTURE_PIXELS = 900
+
+
+@dataclass(frozen=True)
+class Result:
+    """One input and how it ended; `output` is None when nothing was delivered."""
+
+    path: Path
+    state: str
+    reason: str
+    document: DocumentRow | None
+    rows: tuple[PagesRow, ...]
+    output: Path | None
+
+    @property
+    def seconds(self) -> float:
+        """Time spent reading its pages."""
+        return round(sum(row.seconds for row in self.rows), 2)
+
+    @property
+    def confidence(self) -> float | None:
+        """Mean over the pages that have one."""
+        sure = [(row.confidence, row.pages) for row in self.rows if row.confidence is not None]
+        return sum(c * n for c, n in sure) / sum(n for _, n in sure) if sure else None
+
+
+def deliver(pipeline: LocalPipeline, jobs: list[tuple[Path, str]], out: Path) -> list[Result]:
+    """Copy each document's current outputs to `out/<stem>/`, made unique where two inputs share a stem."""
+    results, taken = [], Counter[str]()
+    for path, identity in jobs:
+        job, document = pipeline.job(identity)
+        rows: tuple[PagesRow, ...] = ()
+        output = None
+        if document is None:
+            state, reason = "REJECTED", job.reason if job is not None else "the upload was never taken in"
+        else:
+            state, reason = document.state, document.reason
+            rows = tuple(pipeline.ledger.pages(document.document_id))
+        if document is not None and document.current:
+            output = out / _unique(path.stem or path.name, taken)
+            _copy(pipeline, document, output)
+            if state == "PARTIAL":
+                reason = _lost(rows)
+        results.append(Result(path, state, reason, document, rows, output))
+    return results
+
+
+def _unique(stem: str, taken: Counter[str]) -> str:
+    name = stem
+    while taken[name]:
+        taken[stem] += 1
+        name = f"{stem}-{taken[stem]}"
+    taken[name] += 1
+    return name
+
+
+def _copy(pipeline: LocalPipeline, document: DocumentRow, output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    for key in pipeline.results.keys(document.output_prefix):
+        pipeline.results.download(key, output / key.rpartition("/")[2])
+
+
+def _lost(rows: tuple[PagesRow, ...]) -> str:
+    lost = [f"page {row.first if row.first == row.last else f'{row.first}-{row.last}'}: {row.reason}" for row in rows if row.state == "QUARANTINED"]
+    return "; ".join(lost)
+
+
+def print_json(results: list[Result]) -> None:
+    """One object a document on standard output."""
+    for result in results:
+        document = result.document
+        line = {
+            "path": str(result.path),
+            "document_id": document.document_id if document else "",
+            "state": result.state,
+            "reason": result.reason,
+            "pages": document.total if document else 0,
+            "done": document.done if document else 0,
+            "degraded": document.degraded if document else 0,
+            "quarantined": document.quarantined if document else 0,
+            "seconds": result.seconds,
+            "output": str(result.output) if result.output else None,
+        }
+        sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def print_table(results: list[Result], pipeline: LocalPipeline) -> None:  # noqa: ARG001
+    """The table a person reads, the reasons of what did not go well, and the engines used."""
+    console = Console()
+    table = Table(box=box.SIMPLE_HEAD)
+    for name, justify in (
+        ("document", "left"), ("state", "left"), ("pages", "right"), ("text layer", "right"), ("OCR", "right"),
+        ("confidence", "right"), ("degraded", "right"), ("quarantined", "right"), ("seconds", "right"),
+    ):  # fmt: skip
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for result in results:
+        table.add_row(*_cells(result))
+    console.print(table)
+    for result in results:
+        if result.reason:
+            console.print(f"{result.path.name}: {result.state}, {result.reason}", highlight=False, markup=False)
+    engines = Counter[str]()
+    for result in results:
+        engines.update({row.engine: row.pages for row in result.rows if row.engine})
+    if engines:
+        console.print("Engines: " + ", ".join(f"{name} ({pages} pages)" for name, pages in engines.most_common()), highlight=False)
+
+
+def _cells(result: Result) -> list[str]:
+    document, routes = result.document, Counter[str]()
+    for row in result.rows:
+        routes[row.route] += row.pages
+    return [
+        result.path.name,
+        result.state,
+        str(document.total) if document else "0",
+        str(routes["text_layer"]),
+        str(routes["ocr"]),
+        f"{result.confidence:.3f}" if result.confidence is not None else "",
+        str(document.degraded) if document else "0",
+        str(document.quarantined) if document else "0",
+        f"{result.seconds:.1f}",
+    ]
+
+
+def write_report(pipeline: LocalPipeline, results: list[Result], out: Path) -> None:
+    """`out/report.html`: each page's picture beside its rendered Markdown, worst pages first."""
+    pages = sorted(_report_pages(results), key=_badness)
+    with closing(IsolatedReader()) as reader, tempfile.TemporaryDirectory(prefix="escriba-") as name:
+        pictured = [_pictured(pipeline, reader, Path(name), page) if n < _PICTURES else page for n, page in enumerate(pages)]
+    rejected = [(result.path.name, result.reason) for result in results if result.output is None]
+    (out / "report.html").write_text(report_html(pictured, rejected), "utf-8")
+
+
+def _report_pages(results: list[Result]) -> Iterator[ReportPage]:
+    for result in results:
+        if result.output is None or result.document is None:
+            continue
+        document = msgspec.json.decode((result.output / "document.json").read_bytes(), type=Document)
+        for page in document.pages:
+            yield ReportPage(document=result.path.name, original_key=result.document.original_key, page=page)
+
+
+def _badness(entry: ReportPage) -> tuple[int, float]:
+    order = {"QUARANTINED": 0, "DEGRADED": 1}
+    return order.get(entry.page.state, 2), entry.page.confidence if entry.page.confidence is not None else 1.0
+
+
+def _pictured(pipeline: LocalPipeline, reader: IsolatedReader, directory: Path, entry: ReportPage) -> ReportPage:
+    path = directory / entry.original_key.rpartition("/")[2]
+    if not path.exists():
+        pipeline.results.download(entry.original_key, path)
+    try:
+        picture = reader.picture(path, entry.page.number, _PICTURE_PIXELS)
+    except EscribaError:
+        return entry
+    return msgspec.structs.replace(entry, picture=picture)
