@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import msgspec
 
-from escriba.document import Block, Page, Route
+from escriba.document import Page, Route
 from escriba.errors import EngineRejected, PermanentError
 from escriba.policy import Policy
 from escriba.ports import Engine, Inspection, Rejection

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
@@ -29,8 +29,7 @@ _INSPECT_SECONDS = 90.0
 _START_SECONDS = 60.0  # a child's first answer waits for its libraries and models to load
 _HEADER = 4
 _INSPECTION = msgspec.msgpack.Decoder(Inspection)
-_READINGS = msgspec.msgpack.Decoder(tuple[msgspec.Raw, ...])
-_PAGES = msgspec.msgpack.Decoder(tuple[Page, ...])
+_PAGE, _REJECTION = msgspec.msgpack.Decoder(Page), msgspec.msgpack.Decoder(Rejection)
 
 
 class IsolatedReader:
@@ -50,14 +49,13 @@ class IsolatedReader:
         return self._ask(Request("cut", str(path), "", first=number, last=number), _INSPECT_SECONDS)
 
     def picture(self, path: Path, number: int, pixels: int) -> bytes:
-        """Page `number` of a file as a JPEG of at most `pixels` on its longer side, for a person to look at."""
         return self._ask(Request("picture", str(path), "", first=number, last=pixels), _INSPECT_SECONDS)
 
     def read(self, path: Path, policy: Policy, route: Route, first: int, last: int, offset: int) -> Sequence[Page | Rejection]:
         seconds = policy.limits.page_seconds * (last - first + 1)
         request = Request("read", str(path), policy.model_dump_json(), first=first, last=last, offset=offset, route=route)
         kinds, bodies = msgspec.msgpack.decode(self._ask(request, seconds), type=tuple[list[bool], list[msgspec.Raw]])
-        return [msgspec.msgpack.decode(body, type=Page if is_page else Rejection) for is_page, body in zip(kinds, bodies, strict=True)]
+        return [_PAGE.decode(body) if is_page else _REJECTION.decode(body) for is_page, body in zip(kinds, bodies, strict=True)]
 
     def engine_versions(self, policy: Policy) -> Mapping[str, str]:
         return {name: engines.load(name, self._extra).version for name in ("text_layer", policy.ocr.engine)}

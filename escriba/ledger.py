@@ -171,39 +171,54 @@ class Ledger(Protocol):
 
     def accept(self, job: JobRow, document: DocumentRow) -> DocumentRow:
         """Record the job; create its document unless it is known (one that its surroundings failed is opened again)."""
+
     def reject_job(self, job: JobRow) -> None:
         """Record an upload that never became a document, with its `code` and `reason`."""
+
     def job(self, job_id: str) -> JobRow | None: ...
     def document(self, document_id: str) -> DocumentRow:
         """Raises `NotFound`."""
+
     def documents(self) -> Iterator[DocumentRow]:
         """Every document: for one machine's state, not for a deployment's history."""
+
     def pages(self, document_id: str) -> Iterator[PagesRow]:
         """All rows of a document in page order."""
+
     def pages_row(self, document_id: str, first: int, last: int) -> PagesRow | None: ...
     def add_pages(self, document_id: str, rows: Sequence[PagesRow]) -> None:
         """Create the rows that do not exist yet."""
+
     def planned(self, document_id: str, total: int, media_type: str) -> DocumentRow:
         """RECEIVED -> PLANNED with every page waiting; otherwise no change."""
+
     def reading(self, document_id: str) -> DocumentRow:
         """PLANNED -> READING; otherwise no change."""
+
     def complete(self, document_id: str, outcomes: Sequence[Outcome]) -> DocumentRow:
         """Apply the outcomes that move their pages forward, in one transaction of at most 99; stale ones change nothing.
 
         A better outcome for an already delivered document asks for a new revision in the same transaction.
         """
+
     def count_failure(self, document_id: str, first: int, last: int, generation: int, failure: str) -> int:
         """Count a real failure of waiting pages and keep its sentence; returns the failures so far."""
+
     def unpack(self, document_id: str, first: int, last: int) -> Sequence[PagesRow]:
         """Replace a waiting packed row by one row a page; returns the single rows that stand in its place."""
+
     def note_failure(self, document_id: str, failure: str) -> None:
         """Keep the sentence of a failure that struck the document as a whole."""
+
     def reject(self, document_id: str, code: str, reason: str) -> DocumentRow:
         """End a document of which nothing was delivered; otherwise no change."""
+
     def begin_assembly(self, document_id: str, revision: int) -> DocumentRow | None:
         """None when pages wait or this revision or a later one is already current."""
+
     def publish(self, document_id: str, revision: int, state: DocumentState) -> DocumentRow | None:
         """Move `current` forward to `revision`; None when a newer or equal one is current."""
+
     def record_dead_letter(self, letter: DeadLetter) -> None: ...
     def dead_letters(self) -> Iterator[DeadLetter]: ...
 

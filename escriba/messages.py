@@ -139,7 +139,7 @@ def decode(body: str) -> Message | ObjectCreated:
         envelope = _ENVELOPE.validate_json(body)
     except ValidationError as error:
         raise MessageError(f"not an event envelope ({error.error_count()} fields are wrong)") from None
-    kind: type[Message] | type[ObjectCreated] | None
+    kind: type[Message | ObjectCreated] | None
     if envelope.source == SOURCE:
         kind = _BY_TYPE.get(envelope.detail_type)
     else:

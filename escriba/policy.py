@@ -26,7 +26,10 @@ class Triage(_Section):
     min_characters: int = Field(default=12, ge=0, description="fewer characters than this is no text layer")
     max_junk: float = Field(default=0.2, ge=0, le=1, description="share of unmapped or private glyphs that makes a text layer junk")
     outline_drawings: int = Field(default=20, ge=0, description="more vector drawings than this on a page without text may be letters")
-    full_image: float = Field(default=0.7, ge=0, le=1, description="image coverage of the page from which a text layer is suspected to be old OCR")
+    max_hidden: float = Field(default=0.5, ge=0, le=1, description="share of invisible text, over a full image, that is old OCR")
+    full_image: float = Field(
+        default=0.7, ge=0, le=1, description="image coverage of the page from which a text layer is suspected to be old OCR"
+    )
 
 
 class Ocr(_Section):

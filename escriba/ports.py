@@ -17,16 +17,20 @@ from escriba.messages import Message
 from escriba.policy import Policy
 from escriba.topology import UPGRADE_WINDOW
 
+
 class ObjectStore(Protocol):
     """One bucket. Keys are strings, versions empty where the bucket keeps none. All raise `NotFound` for a missing object."""
 
     def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> str:
         """Store bytes; returns the version id ("" without versioning)."""
+
     def get(self, key: str, *, version: str = "") -> bytes: ...
     def size(self, key: str, *, version: str = "") -> int:
         """Bytes."""
+
     def upload(self, path: Path, key: str, *, content_type: str = "application/octet-stream") -> str:
         """Store a file without holding it in memory; returns the version id."""
+
     def download(self, key: str, path: Path, *, version: str = "") -> None: ...
     def delete(self, key: str, *, version: str = "") -> None: ...
     def keys(self, prefix: str) -> Iterator[str]: ...
@@ -62,8 +66,10 @@ class Queue(Protocol):
     def name(self) -> str: ...
     def send(self, bodies: Sequence[str], *, delay: int = 0, tenant: str = "") -> None:
         """Send all or raise; `delay` in seconds (at most 900); `tenant` keeps one tenant from starving the others."""
+
     def receive(self, limit: int) -> Sequence[Delivery]:
         """At most `limit` (1 to 10) messages, hidden for the queue's visibility timeout; empty at once when there are none."""
+
     def delete(self, receipt: str) -> None: ...
     def change_visibility(self, receipt: str, seconds: int) -> None: ...
     def depth(self) -> Depth: ...
@@ -80,6 +86,7 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """An aware UTC time."""
+
     def sleep(self, seconds: float) -> None: ...
 
 
@@ -130,12 +137,19 @@ class Reader(Protocol):
 
     def inspect(self, path: Path, policy: Policy, first: int, last: int) -> Inspection:
         """Open the file and look at pages `first` to `last` (clipped to what there is)."""
+
     def cut(self, path: Path, number: int) -> bytes:
         """Page `number` alone, as a file of its own that `read` can open."""
+
     def read(self, path: Path, policy: Policy, route: Route, first: int, last: int, offset: int) -> Sequence[Page | Rejection]:
         """Read document pages `first` to `last`, which are pages `first - offset` to `last - offset` of the file."""
+
+    def picture(self, path: Path, number: int, pixels: int) -> bytes:
+        """Page `number` of a file as a JPEG of at most `pixels` on its longer side, for a person to look at."""
+
     def engine_versions(self, policy: Policy) -> Mapping[str, str]:
         """Name and version of each engine that the policy may use."""
+
     def close(self) -> None:
         """End the child process, if there is one; the next call starts a fresh one."""
 
@@ -149,6 +163,7 @@ class PageSource(Protocol):
 
     def image(self, dpi: int) -> Any:
         """The page as displayed: a uint8 RGB array of shape (height, width, 3) at `dpi` dots per inch."""
+
     def native(self) -> Any:
         """The PyMuPDF page, or None for an image file."""
 

@@ -17,7 +17,7 @@ def choose_route(page: PageFeatures, thresholds: Triage) -> Route:
         return "ocr" if page.image_coverage > 0 or page.drawings > thresholds.outline_drawings else "text_layer"
     if page.junk > thresholds.max_junk:
         return "ocr"
-    if page.image_coverage >= thresholds.full_image and page.hidden_text > 0.5:
+    if page.image_coverage >= thresholds.full_image and page.hidden_text > thresholds.max_hidden:
         return "ocr"
     return "text_layer"
 

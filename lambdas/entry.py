@@ -26,7 +26,6 @@ from escriba.ports import Delivery, Ports
 from escriba.settings import Settings
 
 
-
 @dataclass(frozen=True)
 class Received:
     """One message, the short name of the queue it came from, and the invocation's Lambda context."""
@@ -57,7 +56,9 @@ def sqs_handler(work: Work) -> Handler:
             except Exception as error:
                 # Only our own sentences are known to hold no document text.
                 reason = str(error) if isinstance(error, EscribaError) else ""
-                ports.meter.log("error", "message failed", queue=queue, message_id=record.messageId, error=type(error).__name__, reason=reason)
+                ports.meter.log(
+                    "error", "message failed", queue=queue, message_id=record.messageId, error=type(error).__name__, reason=reason
+                )
                 raise
 
         processor = BatchProcessor(EventType.SQS, model=SqsRecordModel, raise_on_entire_batch_failure=False)

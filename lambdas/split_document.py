@@ -46,7 +46,7 @@ def _accept_once(upload: ObjectCreated, received: Received, ports: Ports) -> str
     store = DynamoDBPersistenceLayer(table_name=Settings.from_env(os.environ).idempotency_table, boto3_client=client("dynamodb"))
     config = IdempotencyConfig(expires_after_seconds=_FOUR_DAYS, lambda_context=received.context)
 
-    @idempotent_function(data_keyword_argument="door", persistence_store=store, config=config, key_prefix="accept")
+    @idempotent_function(data_keyword_argument="door", persistence_store=store, config=config, key_prefix="accept")  # type: ignore[untyped-decorator]
     def guarded(door: dict[str, str]) -> dict[str, str]:  # noqa: ARG001  (Powertools makes its key of it)
         return {"document_id": accept(upload, ports)}
 

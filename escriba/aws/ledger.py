@@ -165,9 +165,20 @@ class DynamoLedger:
             if row is None or row.state != "WAITING":
                 return
             # The packed row stays as a mark: were it deleted, a late replay of the plan would create it again.
-            mark = self._update(_pages_key(document_id, first, last), {"unpacked": True}, "#state = :was AND attribute_not_exists(#unpacked)", {"was": "WAITING"})
+            mark = self._update(
+                _pages_key(document_id, first, last),
+                {"unpacked": True},
+                "#state = :was AND attribute_not_exists(#unpacked)",
+                {"was": "WAITING"},
+            )
             puts = [
-                {"Put": {"TableName": self._table, "Item": {**_pages_key(document_id, r.first, r.last), **to_item(r)}, "ConditionExpression": "attribute_not_exists(pk)"}}
+                {
+                    "Put": {
+                        "TableName": self._table,
+                        "Item": {**_pages_key(document_id, r.first, r.last), **to_item(r)},
+                        "ConditionExpression": "attribute_not_exists(pk)",
+                    }
+                }
                 for r in single_rows(row)
             ]
             self._client.transact_write_items(TransactItems=[{"Update": mark}, *puts])  # type: ignore[list-item]
@@ -191,7 +202,14 @@ class DynamoLedger:
             document_id,
             {"state": state, "started": max(document.started, revision)},
             "#state = :was AND #started = :held AND #waiting = :none AND #current < :revision AND NOT #state IN (:received, :rejected)",
-            {"was": document.state, "held": document.started, "none": 0, "revision": revision, "received": "RECEIVED", "rejected": "REJECTED"},
+            {
+                "was": document.state,
+                "held": document.started,
+                "none": 0,
+                "revision": revision,
+                "received": "RECEIVED",
+                "rejected": "REJECTED",
+            },
         )
 
     def publish(self, document_id: str, revision: int, state: DocumentState) -> DocumentRow | None:
@@ -261,7 +279,7 @@ class DynamoLedger:
             except ClientError as error:
                 if _code(error) not in {"TransactionCanceledException", "TransactionConflictException", "TransactionInProgressException"}:
                     raise
-                reasons = {reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])}  # type: ignore[attr-defined]
+                reasons = {reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])}
                 if not reasons <= {"", "None", "ConditionalCheckFailed", "TransactionConflict"}:
                     raise
                 self._clock.sleep(random.uniform(0, min(1.0, 0.01 * 2**n)))  # noqa: S311  (jitter, not a secret)

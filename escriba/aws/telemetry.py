@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import threading
 from pathlib import Path
@@ -32,7 +31,7 @@ class PowertoolsMeter:
         self._counts[key] = self._counts.get(key, 0) + value
 
     def log(self, level: str, event: str, **fields: Any) -> None:
-        self._logger.log(logging.getLevelNamesMapping()[level.upper()], event, extra=fields)
+        getattr(self._logger, level)(event, extra=fields)
 
     def flush(self) -> None:
         counts, self._counts = self._counts, {}

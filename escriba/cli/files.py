@@ -44,7 +44,9 @@ def choose(paths: list[Path]) -> Chosen:
 
 
 def _inside(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts))
+    return (
+        path for path in sorted(folder.rglob("*")) if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    )
 
 
 def _is_document(path: Path) -> bool:

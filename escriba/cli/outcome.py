@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +17,14 @@ from rich.table import Table
 from escriba.document import Document
 from escriba.errors import EscribaError
 from escriba.formats.report import ReportPage, report_html
-from escriba.isolation import IsolatedReader
 from escriba.ledger import DocumentRow, PagesRow
 from escriba.local.pipeline import LocalPipeline
+from escriba.stages.scratch import fetch
 
 _PICTURES = 200
 _PICTURE_PIXELS = 900
+_PIPED_WIDTH = 120
+_ROUTES = {"text_layer": "text", "ocr": "OCR"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def deliver(pipeline: LocalPipeline, jobs: list[tuple[Path, str]], out: Path) ->
             state, reason = "REJECTED", job.reason if job is not None else "the upload was never taken in"
         else:
             state, reason = document.state, document.reason
-            rows = tuple(pipeline.ledger.pages(document.document_id))
+            rows = tuple(pipeline.ports.ledger.pages(document.document_id))
         if document is not None and document.current:
             output = out / _unique(path.stem or path.name, taken)
             _copy(pipeline, document, output)
@@ -82,12 +82,16 @@ def _unique(stem: str, taken: Counter[str]) -> str:
 
 def _copy(pipeline: LocalPipeline, document: DocumentRow, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
-    for key in pipeline.results.keys(document.output_prefix):
-        pipeline.results.download(key, output / key.rpartition("/")[2])
+    for key in pipeline.ports.results.keys(document.output_prefix):
+        pipeline.ports.results.download(key, output / key.rpartition("/")[2])
 
 
 def _lost(rows: tuple[PagesRow, ...]) -> str:
-    lost = [f"page {row.first if row.first == row.last else f'{row.first}-{row.last}'}: {row.reason}" for row in rows if row.state == "QUARANTINED"]
+    lost = [
+        f"page {row.first if row.first == row.last else f'{row.first}-{row.last}'}: {row.reason}"
+        for row in rows
+        if row.state == "QUARANTINED"
+    ]
     return "; ".join(lost)
 
 
@@ -110,15 +114,17 @@ def print_json(results: list[Result]) -> None:
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def print_table(results: list[Result], pipeline: LocalPipeline) -> None:  # noqa: ARG001
+def print_table(results: list[Result]) -> None:
     """The table a person reads, the reasons of what did not go well, and the engines used."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED_WIDTH)
     table = Table(box=box.SIMPLE_HEAD)
-    for name, justify in (
-        ("document", "left"), ("state", "left"), ("pages", "right"), ("text layer", "right"), ("OCR", "right"),
-        ("confidence", "right"), ("degraded", "right"), ("quarantined", "right"), ("seconds", "right"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table.add_column("document", overflow="fold")
+    for name in ("state", "pages", "routes"):
+        table.add_column(name, no_wrap=True)
+    for name in ("mean\nconf.", "degra-\nded", "quaran-\ntined", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         table.add_row(*_cells(result))
     console.print(table)
@@ -140,8 +146,7 @@ def _cells(result: Result) -> list[str]:
         result.path.name,
         result.state,
         str(document.total) if document else "0",
-        str(routes["text_layer"]),
-        str(routes["ocr"]),
+        ", ".join(f"{pages} {_ROUTES[route]}" for route, pages in routes.items()),
         f"{result.confidence:.3f}" if result.confidence is not None else "",
         str(document.degraded) if document else "0",
         str(document.quarantined) if document else "0",
@@ -152,8 +157,7 @@ def _cells(result: Result) -> list[str]:
 def write_report(pipeline: LocalPipeline, results: list[Result], out: Path) -> None:
     """`out/report.html`: each page's picture beside its rendered Markdown, worst pages first."""
     pages = sorted(_report_pages(results), key=_badness)
-    with closing(IsolatedReader()) as reader, tempfile.TemporaryDirectory(prefix="escriba-") as name:
-        pictured = [_pictured(pipeline, reader, Path(name), page) if n < _PICTURES else page for n, page in enumerate(pages)]
+    pictured = [_pictured(pipeline, page) if n < _PICTURES else page for n, page in enumerate(pages)]
     rejected = [(result.path.name, result.reason) for result in results if result.output is None]
     (out / "report.html").write_text(report_html(pictured, rejected), "utf-8")
 
@@ -172,12 +176,10 @@ def _badness(entry: ReportPage) -> tuple[int, float]:
     return order.get(entry.page.state, 2), entry.page.confidence if entry.page.confidence is not None else 1.0
 
 
-def _pictured(pipeline: LocalPipeline, reader: IsolatedReader, directory: Path, entry: ReportPage) -> ReportPage:
-    path = directory / entry.original_key.rpartition("/")[2]
-    if not path.exists():
-        pipeline.results.download(entry.original_key, path)
+def _pictured(pipeline: LocalPipeline, entry: ReportPage) -> ReportPage:
+    path = fetch(entry.original_key, pipeline.ports)
     try:
-        picture = reader.picture(path, entry.page.number, _PICTURE_PIXELS)
+        picture = pipeline.ports.reader.picture(path, entry.page.number, _PICTURE_PIXELS)
     except EscribaError:
         return entry
     return msgspec.structs.replace(entry, picture=picture)

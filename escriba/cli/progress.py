@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -23,7 +23,11 @@ class Progress:
         self._lock = threading.Lock()
         self._began, self._before = time.monotonic(), 0
         console = Console(stderr=True)
-        self._live = None if quiet or not console.is_terminal else Live(get_renderable=self._render, console=console, refresh_per_second=_REFRESH, transient=True)
+        self._live = (
+            None
+            if quiet or not console.is_terminal
+            else Live(get_renderable=self._render, console=console, refresh_per_second=_REFRESH, transient=True)
+        )
 
     def on_row(self, item: dict[str, Any]) -> None:
         """Take in one written item (DynamoDB's JSON)."""
@@ -57,7 +61,7 @@ class Progress:
     def _render(self) -> Text:
         return Text(self.line())
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self._began = time.monotonic()
         self._before = sum(pages for _, state, pages in self._rows.values() if state != "WAITING")
         if self._live is not None:

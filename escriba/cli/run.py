@@ -18,10 +18,9 @@ from escriba.cli.files import Chosen, choose
 from escriba.cli.progress import Progress
 from escriba.errors import ConfigurationError
 from escriba.local.dispatcher import Dispatcher
-from escriba.local.pipeline import LocalPipeline, local_pipeline
+from escriba.local.pipeline import local_pipeline
 from escriba.policy import Policy, load_policy
 from lambdas import assemble_document, quarantine, recognise_pages, split_document
-from lambdas.entry import release_worker
 
 HANDLERS = {
     "split_document": split_document.handler,
@@ -50,7 +49,7 @@ def run(
         pipeline.put_policy(wishes)
         pipeline.resume()
         jobs = [(path, pipeline.upload(path, wishes)) for path in chosen.files]
-        dispatcher = pipeline.dispatcher(HANDLERS, workers=workers or os.cpu_count() or 1, on_worker_end=release_worker)
+        dispatcher = pipeline.dispatcher(HANDLERS, workers=workers or os.cpu_count() or 1)
         with progress, _interruptible(dispatcher) as interrupted:
             dispatcher.run()
         if interrupted.is_set():
@@ -59,7 +58,7 @@ def run(
         results = outcome.deliver(pipeline, jobs, out)
         if report:
             outcome.write_report(pipeline, results, out)
-    _say(results, chosen, out, json=json, report=report, pipeline=pipeline)
+    _say(results, chosen, out, json=json, report=report)
     raise typer.Exit(0 if all(result.state == "DONE" for result in results) else 1)
 
 
@@ -98,11 +97,11 @@ def _interruptible(dispatcher: Dispatcher) -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def _say(results: list[outcome.Result], chosen: Chosen, out: Path, *, json: bool, report: bool, pipeline: LocalPipeline) -> None:
+def _say(results: list[outcome.Result], chosen: Chosen, out: Path, *, json: bool, report: bool) -> None:
     if json:
         outcome.print_json(results)
         return
-    outcome.print_table(results, pipeline)
+    outcome.print_table(results)
     for line in chosen.notes:
         sys.stdout.write(line + "\n")
     sys.stdout.write(f"Results: {out}/<name>/document.md, .json, .txt\n")

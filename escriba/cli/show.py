@@ -28,7 +28,7 @@ def show(
 
 
 def _find(pipeline: LocalPipeline, wanted: str) -> list[DocumentRow]:
-    documents = list(pipeline.ledger.documents())
+    documents = list(pipeline.ports.ledger.documents())
     name = Path(wanted).name
     found = [d for d in documents if name in {d.name, Path(d.name).stem} or (len(wanted) >= 4 and d.document_id.startswith(wanted))]  # noqa: PLR2004
     if not found:
@@ -39,7 +39,7 @@ def _find(pipeline: LocalPipeline, wanted: str) -> list[DocumentRow]:
 
 def _print(pipeline: LocalPipeline, document: DocumentRow) -> None:
     console = Console()
-    rows = list(pipeline.ledger.pages(document.document_id))
+    rows = list(pipeline.ports.ledger.pages(document.document_id))
     console.print(f"{document.name}  {document.document_id}  {document.state}  revision {document.current}", highlight=False, markup=False)
     if document.reason:
         console.print(document.reason, highlight=False, markup=False)

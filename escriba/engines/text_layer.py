@@ -30,7 +30,7 @@ class TextLayer:
     name = "text_layer"
     version = f"pymupdf-{pymupdf.VersionBind}.1"
 
-    def read(self, pages: Sequence[PageSource], policy: Policy) -> list[tuple[Block, ...] | EngineRejected]:  # noqa: ARG002
+    def read(self, pages: Sequence[PageSource], policy: Policy) -> list[tuple[Block, ...] | EngineRejected]:
         """Each page's paragraphs, list items and ruled tables in reading order, with type sizes for the headings to come."""
         return [_read(page) for page in pages]
 
@@ -48,12 +48,12 @@ def _read(page: PageSource) -> tuple[Block, ...] | EngineRejected:
     tables = _tables(native, turn)
     blocks = [table for table, _ in tables]
     for number, block in enumerate(text.extractDICT()["blocks"]):
-        made = _blocks(number, block, words, turn, [area for _, area in tables])
+        made = _blocks(number, block, words, [area for _, area in tables])
         blocks += made
     return tuple(blocks[i] for i in reading_order([block.box for block in blocks]))
 
 
-def _blocks(number: int, block: dict[str, Any], words: dict[tuple[int, int], list[Word]], turn: Any, areas: list[BoundingBox]) -> list[Block]:
+def _blocks(number: int, block: dict[str, Any], words: dict[tuple[int, int], list[Word]], areas: list[BoundingBox]) -> list[Block]:
     """A block's lines as paragraphs and list items; words inside a table belong to it already."""
     styled: list[tuple[Line, float, bool]] = []
     for index, line in enumerate(block.get("lines", ())):
@@ -143,7 +143,7 @@ def _tables(page: Any, turn: Any) -> list[tuple[Block, BoundingBox]]:
         if len(rows) < 2 or len(rows[0]) < 2 or not any(cell.strip() for row in rows for cell in row):  # noqa: PLR2004
             continue
         area = _box(tuple(table.bbox), turn)
-        found.append((Block(kind="table", box=area, table=Table(_html(table, rows))), area))
+        found.append((Block(kind="table", box=area, table=Table(_html(rows))), area))
     return found
 
 
@@ -159,5 +159,11 @@ def _has_grid(log: list[tuple[str, tuple[float, float, float, float]]]) -> bool:
     return across >= _LEAST_RULINGS and down >= _LEAST_RULINGS and paths <= _MOST_PATHS
 
 
-def _html(table: Any, rows: list[list[str]]) -> str:
-    return "<table>" + "".join("<tr>" + "".join(f"<td>{html.escape(' '.join(cell.split()), quote=False)}</td>" for cell in row) + "</tr>" for row in rows) + "</table>"
+def _html(rows: list[list[str]]) -> str:
+    return (
+        "<table>"
+        + "".join(
+            "<tr>" + "".join(f"<td>{html.escape(' '.join(cell.split()), quote=False)}</td>" for cell in row) + "</tr>" for row in rows
+        )
+        + "</table>"
+    )

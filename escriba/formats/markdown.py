@@ -83,7 +83,7 @@ class _Rows(HTMLParser):
         super().__init__()
         self.rows: list[list[str]] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "tr":
             self.rows.append([])
         elif tag in {"td", "th"} and self.rows:

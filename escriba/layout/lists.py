@@ -6,7 +6,7 @@ import re
 
 from escriba.document import Line
 
-_BULLET = re.compile(r"[•‣▪▫◦●○■□–—*·\-\uf0b7\uf0a7\uf0d8➢✓]$")
+_BULLET = re.compile(r"[•‣▪▫◦●○■□\u2013\u2014*·\-\uf0b7\uf0a7\uf0d8➢✓]$")
 _NUMBER = re.compile(r"(\(?\d{1,2}[.)]|\(?[a-zA-Z]\)|[ivx]{1,4}[.)])$")
 
 

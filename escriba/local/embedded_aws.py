@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
 from moto import mock_aws
@@ -45,9 +46,10 @@ def _provision(topology: Topology) -> Settings:
         s3.create_bucket(Bucket=bucket)
     s3.put_bucket_versioning(Bucket="escriba-inbox", VersioningConfiguration={"Status": "Enabled"})
     for table, keys in (("escriba-ledger", ("pk", "sk")), ("escriba-idempotency", ("id",))):
+        schema: Any = [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
         client("dynamodb").create_table(
             TableName=table,
-            KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)],  # type: ignore[misc]
+            KeySchema=schema,
             AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
             BillingMode="PAY_PER_REQUEST",
         )
@@ -62,7 +64,7 @@ def _provision(topology: Topology) -> Settings:
     )
 
 
-def _queue_attributes(spec: QueueSpec) -> dict[str, str]:
+def _queue_attributes(spec: QueueSpec) -> Any:
     # SQS counts in whole seconds; a topology scaled down for a test must not come to "visible at once".
     attributes = {"VisibilityTimeout": str(max(1, math.ceil(spec.visibility))), "MessageRetentionPeriod": str(spec.retention)}
     if spec.dead_letters:

@@ -60,7 +60,9 @@ class InMemoryPipeline:
     def handlers(self) -> dict[str, Handler]:
         """One handler a function, doing the deployed function's work on these ports."""
         return {
-            "split_document": self.handler(lambda received, ports: split_document.split(received, ports, lambda upload: accept(upload, ports))),
+            "split_document": self.handler(
+                lambda received, ports: split_document.split(received, ports, lambda upload: accept(upload, ports))
+            ),
             "recognise_pages": self.handler(recognise_pages.work),
             "assemble_document": self.handler(assemble_document.work),
             "quarantine": self.handler(quarantine.work),
@@ -100,9 +102,7 @@ class InMemoryPipeline:
 
     def run(self, *, workers: int = 1, retry_delay: int = 1, idle: float = 0.05) -> None:
         """Work until every queue is empty."""
-        Dispatcher(
-            self.topology, self.queues, self.handlers(), self.ports.clock, workers=workers, retry_delay=retry_delay, idle=idle
-        ).run()
+        Dispatcher(self.topology, self.queues, self.handlers(), self.ports.clock, workers=workers, retry_delay=retry_delay, idle=idle).run()
 
     def result(self, job: str) -> tuple[JobRow, DocumentRow | None]:
         """The job and, unless it was rejected at the door, its document."""

@@ -52,8 +52,9 @@ class Journal:
 
     def watch(self) -> None:
         """From now on, record every accepted write of these clients."""
-        for service, after in (("dynamodb", self._after_dynamodb), ("s3", self._after_s3)):
-            events = client(service).meta.events
+        services = (("dynamodb", client("dynamodb"), self._after_dynamodb), ("s3", client("s3"), self._after_s3))
+        for service, watched, after in services:
+            events = watched.meta.events
             events.register(f"before-parameter-build.{service}", _keep_parameters)
             events.register(f"after-call.{service}", after)
 
@@ -99,9 +100,9 @@ class Journal:
         if model.name in {"PutObject", "CompleteMultipartUpload"}:
             stored = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(parameters["Bucket"], parameters["Key"])
             partial = path.with_name(f"{path.name[:200]}.{threading.get_ident()}.partial")
-            with stored.lock, partial.open("wb") as file:  # type: ignore[union-attr]
-                stored._value_buffer.seek(0)  # type: ignore[union-attr]  # noqa: SLF001  (streams; `value` would load it whole)
-                shutil.copyfileobj(stored._value_buffer, file)  # type: ignore[union-attr]  # noqa: SLF001
+            with stored.lock, partial.open("wb") as file:
+                stored._value_buffer.seek(0)  # noqa: SLF001  (streams; `value` would load it whole)
+                shutil.copyfileobj(stored._value_buffer, file)  # noqa: SLF001
             partial.rename(path)
         elif model.name == "DeleteObject":
             path.unlink(missing_ok=True)

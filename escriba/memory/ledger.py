@@ -48,7 +48,9 @@ class MemoryLedger:
             if known is None:
                 self._documents[document.document_id] = replace(document, received_at=self._now())
             elif reopens(known):
-                self._documents[document.document_id] = replace(known, state="RECEIVED", generation=known.generation + 1, code="", reason="")
+                self._documents[document.document_id] = replace(
+                    known, state="RECEIVED", generation=known.generation + 1, code="", reason=""
+                )
             return self._documents[document.document_id]
 
     def reject_job(self, job: JobRow) -> None:

@@ -15,7 +15,7 @@ class MemoryMeter:
         self.events: list[tuple[str, str, dict[str, Any]]] = []
         self._lock = threading.Lock()
 
-    def count(self, metric: str, value: float = 1, *, unit: str = "Count", **dimensions: str) -> None:  # noqa: ARG002
+    def count(self, metric: str, value: float = 1, *, unit: str = "Count", **dimensions: str) -> None:
         with self._lock:
             self.counts[metric] += value  # type: ignore[assignment]
 

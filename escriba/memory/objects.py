@@ -17,7 +17,7 @@ class MemoryObjectStore:
         self._objects: dict[str, dict[str, bytes]] = {}
         self._count, self._lock = 0, threading.Lock()
 
-    def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> str:  # noqa: ARG002
+    def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> str:
         with self._lock:
             self._count += 1
             version = str(self._count) if self._versioned else ""

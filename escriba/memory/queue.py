@@ -25,7 +25,9 @@ class _Message:
 class MemoryQueue:
     """Implements `ports.Queue`. With `disorder`, messages come in any order and now and then twice, as a standard queue may."""
 
-    def __init__(self, spec: QueueSpec, clock: Clock, dead_letters: MemoryQueue | None = None, *, disorder: random.Random | None = None) -> None:
+    def __init__(
+        self, spec: QueueSpec, clock: Clock, dead_letters: MemoryQueue | None = None, *, disorder: random.Random | None = None
+    ) -> None:
         self._spec, self._clock, self._dead_letters, self._disorder = spec, clock, dead_letters, disorder
         self._messages: list[_Message] = []
         self._lock = threading.RLock()
@@ -34,7 +36,7 @@ class MemoryQueue:
     def name(self) -> str:
         return self._spec.name
 
-    def send(self, bodies: Sequence[str], *, delay: int = 0, tenant: str = "") -> None:  # noqa: ARG002
+    def send(self, bodies: Sequence[str], *, delay: int = 0, tenant: str = "") -> None:
         with self._lock:
             for body in bodies:
                 copies = 2 if self._disorder and self._disorder.random() < 0.2 else 1  # noqa: PLR2004

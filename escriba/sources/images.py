@@ -88,7 +88,7 @@ class ImagePage:
     def __init__(self, frame: Image.Image, number: int, width: float, height: float) -> None:
         self._frame, self.number, self.width, self.height = frame, number, width, height
 
-    def image(self, dpi: int) -> Any:  # noqa: ARG002
+    def image(self, dpi: int) -> Any:
         try:
             upright = ImageOps.exif_transpose(self._frame)
             return np.asarray(_rgb(upright))

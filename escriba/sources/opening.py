@@ -39,10 +39,13 @@ class Source(Protocol):
 
     def features(self, number: int) -> PageFeatures:
         """What is cheap to know of page `number` (from 1)."""
+
     def cut(self, number: int) -> bytes:
         """Page `number` as a file of its own."""
+
     def page(self, number: int) -> PageSource:
         """Page `number` for an engine."""
+
     def close(self) -> None:
         """Let go of the file."""
 

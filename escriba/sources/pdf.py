@@ -57,7 +57,7 @@ class PdfSource:
             characters=len(characters),
             junk=round(sum(map(_is_junk, characters)) / len(characters), 4) if characters else 0.0,
             hidden_text=round(hidden / (visible + hidden), 4) if hidden else 0.0,
-            image_coverage=_coverage(log, page.rect),
+            image_coverage=_coverage(log, page.cropbox),
             drawings=sum(kind in {"fill-path", "stroke-path", "fill-shade"} for kind in kinds),
         )
 
@@ -107,16 +107,10 @@ def _is_junk(character: str) -> bool:
     return character == "\ufffd" or unicodedata.category(character) in {"Co", "Cn", "Cc", "Cs"}
 
 
-def _coverage(log: list[tuple[str, tuple[float, float, float, float]]], page: Any) -> float:
-    area = max(1.0, page.width * page.height)
-    # The log's boxes are those of the unrotated page, whose area is the same.
-    width, height = (page.height, page.width) if _turned(page, log) else (page.width, page.height)
+def _coverage(log: list[tuple[str, tuple[float, float, float, float]]], box: Any) -> float:
+    """Share of the page under images; the log's boxes and the crop box both know nothing of the page's rotation."""
     covered = 0.0
     for kind, (x0, y0, x1, y1) in log:
         if kind in {"fill-image", "fill-imgmask"}:
-            covered += max(0.0, min(x1, width) - max(x0, 0.0)) * max(0.0, min(y1, height) - max(y0, 0.0))
-    return round(min(1.0, covered / area), 4)
-
-
-def _turned(page: Any, log: list[tuple[str, tuple[float, float, float, float]]]) -> bool:
-    return any(x1 > page.width + 1 or y1 > page.height + 1 for kind, (_, _, x1, y1) in log if kind == "fill-image")
+            covered += max(0.0, min(x1, box.width) - max(x0, 0.0)) * max(0.0, min(y1, box.height) - max(y0, 0.0))
+    return round(min(1.0, covered / max(1.0, box.width * box.height)), 4)

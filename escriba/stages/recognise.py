@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from escriba.document import Page, PageState
-from escriba.errors import PermanentError
+from escriba.errors import EscribaError, PermanentError
 from escriba.identity import result_key
 from escriba.ledger import DocumentRow, Outcome, PagesRow
 from escriba.messages import PagesRequested, encode
@@ -91,9 +91,18 @@ def _unpack(document: DocumentRow, message: PagesRequested, ports: Ports) -> Non
 
 def give_up(message: PagesRequested, error: Exception, ports: Ports) -> bool:
     """Count a real failure; at the last one send the message to the dead letters and return True: it can be acknowledged."""
-    failure = str(error) if str(error) else type(error).__name__
+    # Only our own sentences are known to hold no document text.
+    failure = str(error) if isinstance(error, EscribaError) else f"an internal error ({type(error).__name__})"
     failures = ports.ledger.count_failure(message.document_id, message.first, message.last, message.generation, failure)
-    ports.meter.log("warning", "pages failed", document_id=message.document_id, first=message.first, last=message.last, failures=failures, failure=failure)
+    ports.meter.log(
+        "warning",
+        "pages failed",
+        document_id=message.document_id,
+        first=message.first,
+        last=message.last,
+        failures=failures,
+        failure=failure,
+    )
     ports.meter.count("PageFailures")
     if failures < MAX_FAILURES:
         return False

@@ -41,7 +41,9 @@ def _take_in(upload: ObjectCreated, job: JobRow, ports: Ports) -> JobRow:
     policy = _policy(owner.policy, ports)
     size = ports.inbox.size(upload.object.key, version=upload.object.version_id)
     if size > policy.limits.max_bytes:
-        raise OverLimit(f"the file has {size:,} bytes, more than the policy's limits.max_bytes = {policy.limits.max_bytes:,}; raise it there")
+        raise OverLimit(
+            f"the file has {size:,} bytes, more than the policy's limits.max_bytes = {policy.limits.max_bytes:,}; raise it there"
+        )
     path = fetch_upload(upload.object.key, upload.object.version_id, ports)
     sha256 = _sha256(path)
     identity = document_id(owner.tenant, sha256, policy.fingerprint(ports.reader.engine_versions(policy)))
@@ -90,7 +92,9 @@ def _lay_down(document: DocumentRow, first: int, ports: Ports) -> int:
     path = fetch(document.original_key, ports)
     seen = ports.reader.inspect(path, policy, first, first + PAGES_PER_SPLIT - 1)
     if seen.total > policy.limits.max_pages:
-        raise OverLimit(f"the document has {seen.total:,} pages, more than the policy's limits.max_pages = {policy.limits.max_pages:,}; raise it there")
+        raise OverLimit(
+            f"the document has {seen.total:,} pages, more than the policy's limits.max_pages = {policy.limits.max_pages:,}; raise it there"
+        )
     ports.ledger.add_pages(document.document_id, _rows(document, seen, policy, path, ports))
     last = first + len(seen.features) - 1
     if last < seen.total:
@@ -138,7 +142,9 @@ def _policy(name: str, ports: Ports) -> Policy:
     except NotFound:
         if name == "default":
             return Policy()
-        raise UnknownPolicy(f"there is no policy named {name!r} here; deploy it as policies/{name}.toml or use the policy 'default'") from None
+        raise UnknownPolicy(
+            f"there is no policy named {name!r} here; deploy it as policies/{name}.toml or use the policy 'default'"
+        ) from None
 
 
 def _sha256(path: Path) -> str:

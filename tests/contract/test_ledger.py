@@ -67,7 +67,9 @@ def row(first: int, last: int | None = None, **changes: Any) -> PagesRow:
 
 
 def outcome(first: int, last: int | None = None, state: str = "DONE", generation: int = 1, **changes: Any) -> Outcome:
-    return Outcome(**{"first": first, "last": last or first, "generation": generation, "state": state, "result_key": f"r{first}", **changes})
+    return Outcome(
+        **{"first": first, "last": last or first, "generation": generation, "state": state, "result_key": f"r{first}", **changes}
+    )
 
 
 def planned(ledger: Ledger, *rows: PagesRow) -> DocumentRow:
@@ -145,7 +147,14 @@ def test_completion_counts_pages_and_keeps_what_was_read(ledger: Ledger) -> None
     assert (after.waiting, after.done, after.degraded, after.quarantined, after.revision) == (0, 3, 1, 0, 1)
     kept = ledger.pages_row(DOC, 1, 1)
     assert kept is not None
-    assert (kept.state, kept.reason, kept.engine, kept.confidence, kept.seconds, kept.result_key) == ("DEGRADED", "low", "x", 0.5, 1.25, "r1")
+    assert (kept.state, kept.reason, kept.engine, kept.confidence, kept.seconds, kept.result_key) == (
+        "DEGRADED",
+        "low",
+        "x",
+        0.5,
+        1.25,
+        "r1",
+    )
     check(ledger)
 
 
@@ -352,7 +361,9 @@ def test_an_invalid_write_is_not_mistaken_for_a_race() -> None:
 )
 def test_every_breach_of_conservation_is_named(rows: list[PagesRow], counts: dict[str, int], sentence: str) -> None:
     """A lost page, a doubled page, a short plan and a wrong counter are each found."""
-    document = DocumentRow(**{**{f: getattr(new_document(), f) for f in new_document().__struct_fields__}, "state": "READING", "total": 3, **counts})
+    document = DocumentRow(
+        **{**{f: getattr(new_document(), f) for f in new_document().__struct_fields__}, "state": "READING", "total": 3, **counts}
+    )
     assert sentence in conservation_violation(document, rows)
 
 
@@ -363,7 +374,13 @@ def test_a_cancelled_transaction_leaves_nothing_behind() -> None:
         planned(ledger, row(1))
         client = ledger._client
         good = {"Put": {"TableName": "ledger", "Item": {"pk": {"S": "x"}, "sk": {"S": "x"}}}}
-        bad = {"Put": {"TableName": "ledger", "Item": {"pk": {"S": f"DOC#{DOC}"}, "sk": {"S": "DOC"}}, "ConditionExpression": "attribute_not_exists(pk)"}}
+        bad = {
+            "Put": {
+                "TableName": "ledger",
+                "Item": {"pk": {"S": f"DOC#{DOC}"}, "sk": {"S": "DOC"}},
+                "ConditionExpression": "attribute_not_exists(pk)",
+            }
+        }
         with pytest.raises(ClientError, match="Transaction"):
             client.transact_write_items(TransactItems=[good, bad])  # type: ignore[list-item]
         assert "Item" not in client.get_item(TableName="ledger", Key={"pk": {"S": "x"}, "sk": {"S": "x"}})

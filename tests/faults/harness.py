@@ -44,7 +44,9 @@ class ObedientReader:
     def inspect(self, path: Path, policy: Policy, first: int, last: int) -> Inspection:
         routes = self._open(path)["routes"]
         features = tuple(
-            PageFeatures(number=n, width=100, height=100, characters=0 if route == "o" else 500, image_coverage=1.0 if route == "o" else 0.0)
+            PageFeatures(
+                number=n, width=100, height=100, characters=0 if route == "o" else 500, image_coverage=1.0 if route == "o" else 0.0
+            )
             for n, route in enumerate(routes, start=1)
             if first <= n <= last
         )
@@ -67,6 +69,9 @@ class ObedientReader:
                 raise EngineTimeout("the reader did not answer within 60 s")
             answers.append(Rejection(number, "corrupt", "broken page") if number in self.refused else _page(number, route))
         return answers
+
+    def picture(self, path: Path, number: int, pixels: int) -> bytes:
+        return b""
 
     def engine_versions(self, policy: Policy) -> Mapping[str, str]:
         return {"text_layer": "1", "rapidocr": "1"}

@@ -42,7 +42,7 @@ def _run_with_a_crash(at: int, routes: str = ROUTES, deadly: frozenset[int] = fr
         )
         key = "inbox/local/default/a.pdf"
         version = whole.inbox.put(key, made_up(routes))
-        from escriba.messages import object_created  # noqa: PLC0415
+        from escriba.messages import object_created
 
         made.queues["intake"].send([object_created("inbox", key, version, 1, whole.clock.now())])
         run(made)
@@ -63,7 +63,7 @@ def test_a_crash_between_each_pair_of_side_effects_changes_nothing() -> None:
         died, got, state = _run_with_a_crash(at)
         assert got == expected, f"after side effect {at}"
         assert state == "DONE"
-    assert at > 20  # noqa: PLR2004  (the run has that many side effects, or the enumeration is broken)
+    assert at > 20
 
 
 def test_a_crash_anywhere_on_the_way_of_a_poison_page_still_delivers_the_rest() -> None:
@@ -101,12 +101,12 @@ def test_a_handler_killed_at_page_50_of_100_reads_no_page_again() -> None:
             try:
                 return recognise(event, context)  # type: ignore[arg-type]
             finally:
-                if reader.reads.total() > 49:  # noqa: PLR2004
+                if reader.reads.total() > 49:
                     reader.dies_after = None
 
         handlers["recognise_pages"] = die_once  # type: ignore[assignment]
         run(made, handlers=handlers)
-        assert reader.reads.total() == 101  # noqa: PLR2004
+        assert reader.reads.total() == 101
         assert_conserved(made)
         assert outputs(made, job) == undisturbed("o" * 100)
 
@@ -129,9 +129,9 @@ def test_a_page_that_always_kills_or_hangs_its_reader(kind: str, route: str) -> 
         assert (row.state, row.attempts) == ("QUARANTINED", 3)
         assert ("signal 9" if kind == "deadly" else "did not answer") in row.reason
         assert made.ports.meter.counts["PagesQuarantined"] == 1  # type: ignore[attr-defined]
-        assert reader.reads[7] <= 4  # noqa: PLR2004  (once in its packet, three times alone)
+        assert reader.reads[7] <= 4
         text = outputs(made, job)
-        assert text["document.md"].count(b"page-") == 11  # noqa: PLR2004
+        assert text["document.md"].count(b"page-") == 11
         assert b"7" in text["document.md"]
         [completed] = [m for m in made.ports.events.published if isinstance(m, DocumentCompleted)]  # type: ignore[attr-defined]
         assert (completed.state, completed.pages["QUARANTINED"]) == ("PARTIAL", 1)
@@ -146,7 +146,7 @@ def test_a_sandbox_that_dies_without_a_word_is_caught_by_the_queue() -> None:
 
         def die_on_page_2(event: dict[str, object], context: object) -> object:
             if '"first":2' in event["Records"][0]["body"]:  # type: ignore[index]
-                from escriba.local.dispatcher import NeverReturned  # noqa: PLC0415
+                from escriba.local.dispatcher import NeverReturned
 
                 raise NeverReturned
             return recognise(event, context)
@@ -175,7 +175,7 @@ def test_pages_that_an_engine_refuses_are_quarantined_at_once() -> None:
         row = made.ports.ledger.pages_row(document.document_id, 2, 2)
         assert row is not None
         assert (row.reason, row.attempts) == ("broken page", 0)
-        assert reader_of(made).reads[2] == 2  # noqa: PLR2004  (once in its packet, once alone)
+        assert reader_of(made).reads[2] == 2
 
 
 def test_the_same_bytes_under_two_names_are_read_once() -> None:
@@ -185,11 +185,11 @@ def test_the_same_bytes_under_two_names_are_read_once() -> None:
         run(made)
         two = made.upload("b.pdf", made_up("oo"))
         run(made)
-        assert reader_of(made).reads.total() == 2  # noqa: PLR2004
+        assert reader_of(made).reads.total() == 2
         assert one != two
         assert outputs(made, one) == outputs(made, two)
         completed = [m for m in made.ports.events.published if isinstance(m, DocumentCompleted)]  # type: ignore[attr-defined]
-        assert len(completed) == 2  # noqa: PLR2004
+        assert len(completed) == 2
 
 
 def test_another_tenant_shares_nothing() -> None:
@@ -198,7 +198,7 @@ def test_another_tenant_shares_nothing() -> None:
         one, two = (made.upload("a.pdf", made_up("o"), tenant=tenant) for tenant in ("acme", "umbrella"))
         run(made)
         assert made.result(one)[1] != made.result(two)[1]
-        assert reader_of(made).reads[1] == 2  # noqa: PLR2004
+        assert reader_of(made).reads[1] == 2
 
 
 def test_the_same_name_with_new_bytes_is_another_document() -> None:
@@ -221,7 +221,14 @@ def test_a_stale_failure_after_a_success_changes_nothing() -> None:
         _, document = made.result(job)
         assert document is not None
         stale = PagesRequested(
-            sent_at=made.ports.clock.now(), document_id=document.document_id, first=1, last=1, generation=1, route="ocr", object_key="k", offset=0
+            sent_at=made.ports.clock.now(),
+            document_id=document.document_id,
+            first=1,
+            last=1,
+            generation=1,
+            route="ocr",
+            object_key="k",
+            offset=0,
         )
         made.queues["pages-dlq"].send([encode(stale)])
         run(made)
@@ -242,7 +249,7 @@ def test_a_late_success_upgrades_a_quarantined_page() -> None:
         reader_of(made).deadly = set()
         row = made.ports.ledger.pages_row(document.document_id, 2, 2)
         assert row is not None
-        from escriba.stages.recognise import _read  # noqa: PLC0415  (the late reader stands right here)
+        from escriba.stages.recognise import _read
 
         _read(document, row, made._worker_ports())
         run(made)
@@ -266,7 +273,7 @@ def test_a_late_old_assembly_changes_nothing() -> None:
         made.queues["assemble"].send([encode(late)])
         run(made)
         assert made.result(job)[1] == made.ports.ledger.document(document.document_id)
-        assert made.ports.ledger.document(document.document_id).current == 2  # noqa: PLR2004
+        assert made.ports.ledger.document(document.document_id).current == 2
 
 
 @pytest.mark.parametrize("queue", ["intake", "pages", "assemble"])
@@ -318,7 +325,7 @@ def test_a_document_that_cannot_be_opened_is_rejected_with_its_reason() -> None:
 )
 def test_uploads_rejected_at_the_door_say_why(key: str, code: str) -> None:
     """A key without tenant and policy, or with an unknown policy, gives a job with a reason and no document; the upload stays."""
-    from escriba.messages import object_created  # noqa: PLC0415
+    from escriba.messages import object_created
 
     with pipeline() as made:
         version = made.ports.inbox.put(key, b"x")
@@ -333,7 +340,7 @@ def test_uploads_rejected_at_the_door_say_why(key: str, code: str) -> None:
 
 def test_a_document_whose_splitting_always_fails_is_rejected_by_the_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
     """After three deliveries the upload's dead letter ends the document with the last failure as its reason."""
-    from escriba.errors import EngineTimeout  # noqa: PLC0415
+    from escriba.errors import EngineTimeout
 
     with pipeline() as made:
 
@@ -369,4 +376,4 @@ def test_a_long_document_is_planned_in_several_invocations() -> None:
         _, document = made.result(job)
         assert document is not None
         assert (document.total, document.done) == (1203, 1203)
-        assert outputs(made, job)["document.txt"].count(b"page-") == 1203  # noqa: PLR2004
+        assert outputs(made, job)["document.txt"].count(b"page-") == 1203
