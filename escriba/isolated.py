@@ -196,9 +196,9 @@ def main(options: str) -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     limit_memory(wishes["memory_mb"])
-    # Frames go out by a descriptor of their own: what a library prints must not get between them.
+    # Frames go out by a descriptor of their own: what a library prints must neither get between them nor be seen (it may quote).
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     serve(lambda size: os.read(0, size), answers, Worker(wishes["extra_engines"]))
 
 

@@ -133,9 +133,10 @@ def print_table(results: list[Result]) -> None:
             console.print(f"{result.path.name}: {result.state}, {result.reason}", highlight=False, markup=False)
     engines = Counter[str]()
     for result in results:
-        engines.update({row.engine: row.pages for row in result.rows if row.engine})
-    if engines:
-        console.print("Engines: " + ", ".join(f"{name} ({pages} pages)" for name, pages in engines.most_common()), highlight=False)
+        for row in result.rows:
+            engines[row.engine] += row.pages if row.engine else 0
+    used = [f"{name} ({pages} pages)" for name, pages in engines.most_common() if name]
+    console.print(f"Engines: {', '.join(used) or 'none'}", highlight=False)
 
 
 def _cells(result: Result) -> list[str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import html
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pymupdf
+from msgspec.structs import replace
 
-from escriba.document import Block, BoundingBox, Line, Table, Word
+from escriba.document import Block, BoundingBox, Line, Word
+from escriba.engines.ruled_tables import find_tables
 from escriba.errors import EngineRejected
 from escriba.layout.lists import marked
 from escriba.layout.paragraphs import join_rows
@@ -20,8 +21,15 @@ from escriba.ports import PageSource
 
 _FLAGS = pymupdf.TEXT_MEDIABOX_CLIP | pymupdf.TEXT_CID_FOR_UNKNOWN_UNICODE
 _BOLD = 16
-_THIN, _LONG = 3.0, 15.0  # points: what counts as a ruling
-_LEAST_RULINGS, _MOST_PATHS = 3, 4000
+_SAME_ROW = 0.5  # of the lower height, in common
+_SAME_SIZE = 0.6  # points
+_WHITE = 0.9  # of a line's height: more white than this parts paragraphs
+
+
+class _Styled(NamedTuple):
+    line: Line
+    size: float
+    bold: bool
 
 
 class TextLayer:
@@ -40,67 +48,68 @@ def _read(page: PageSource) -> tuple[Block, ...] | EngineRejected:
     if native is None:
         return EngineRejected("an image has no text layer")
     text = native.get_textpage(flags=_FLAGS)
-    words: dict[tuple[int, int], list[Word]] = {}
-    turn = native.rotation_matrix if native.rotation else None
-    for x0, y0, x1, y1, content, block, line, _ in text.extractWORDS():
-        if clean := _clean(content):
-            words.setdefault((block, line), []).append(Word(clean, _box((x0, y0, x1, y1), turn)))
-    tables = _tables(native, turn)
+    words, places = _words(text)
+    tables = find_tables(native, words)
+    taken = frozenset[int]().union(*(members for _, members in tables))
+    lines: dict[tuple[int, int], list[Word]] = {}
+    for n, place in enumerate(places):
+        if n not in taken:
+            lines.setdefault(place, []).append(words[n])
     blocks = [table for table, _ in tables]
     for number, block in enumerate(text.extractDICT()["blocks"]):
-        made = _blocks(number, block, words, [area for _, area in tables])
-        blocks += made
+        blocks += _blocks(number, block, lines)
+    if native.rotation:
+        blocks = [_turned(block, native.rotation_matrix) for block in blocks]
     return tuple(blocks[i] for i in reading_order([block.box for block in blocks]))
 
 
-def _blocks(number: int, block: dict[str, Any], words: dict[tuple[int, int], list[Word]], areas: list[BoundingBox]) -> list[Block]:
-    """A block's lines as paragraphs and list items; words inside a table belong to it already."""
-    styled: list[tuple[Line, float, bool]] = []
+def _words(text: Any) -> tuple[list[Word], list[tuple[int, int]]]:
+    """The page's words and for each its block and line."""
+    words, places = [], []
+    for x0, y0, x1, y1, content, block, line, _ in text.extractWORDS():
+        if clean := _clean(content):
+            words.append(Word(clean, BoundingBox(round(x0, 2), round(y0, 2), round(x1, 2), round(y1, 2))))
+            places.append((block, line))
+    return words, places
+
+
+def _blocks(number: int, block: dict[str, Any], words: dict[tuple[int, int], list[Word]]) -> list[Block]:
+    """A block's lines as paragraphs and list items."""
+    groups: list[list[_Styled]] = []
     for index, line in enumerate(block.get("lines", ())):
-        kept = tuple(word for word in words.get((number, index), ()) if not any(_inside(word.box, area) for area in areas))
-        if kept:
-            size, bold = _style(line["spans"])
-            box = kept[0].box
-            for word in kept[1:]:
-                box = box.union(word.box)
-            styled.append((Line(box, kept), size, bold))
-    groups: list[list[tuple[Line, float, bool]]] = []
-    for line, size, bold in styled:
-        changed = bool(groups) and (abs(groups[-1][-1][1] - size) > 0.6 or groups[-1][-1][2] != bold)  # noqa: PLR2004
-        same_row = bool(groups) and _same_row(groups[-1][-1][0].box, line.box)
-        if not groups or (not same_row and (changed or marked(line)[0] or _apart(groups[-1][-1][0].box, line.box))):
+        kept = words.get((number, index))
+        if not kept:
+            continue
+        styled = _Styled(Line(_around(kept), tuple(kept)), *_style(line["spans"]))
+        if not groups or _parts(groups[-1][-1], styled):
             groups.append([])
-        groups[-1].append((line, size, bold))
+        groups[-1].append(styled)
     return [_block(group) for group in groups]
 
 
-def _block(group: list[tuple[Line, float, bool]]) -> Block:
-    lines = join_rows([line for line, _, _ in group])
-    box = lines[0].box
-    for line in lines[1:]:
-        box = box.union(line.box)
+def _parts(above: _Styled, line: _Styled) -> bool:
+    """Whether a new paragraph or list item begins with this line."""
+    upper, lower = above.line.box, line.line.box
+    if min(upper.y1, lower.y1) - max(upper.y0, lower.y0) > _SAME_ROW * min(upper.height, lower.height):
+        return False
+    other_type = abs(above.size - line.size) > _SAME_SIZE or above.bold != line.bold
+    return other_type or bool(marked(line.line)[0]) or lower.y0 - upper.y1 > _WHITE * lower.height
+
+
+def _block(group: list[_Styled]) -> Block:
+    lines = join_rows([styled.line for styled in group])
     marker, first = marked(lines[0])
     sizes: Counter[float] = Counter()
-    for line, size, _ in group:
-        sizes[size] += len(line.text)
+    for styled in group:
+        sizes[styled.size] += len(styled.line.text)
     return Block(
         kind="list_item" if marker else "paragraph",
-        box=box,
+        box=_around(lines),
         lines=(first, *lines[1:]) if marker else tuple(lines),
         marker=marker,
         font_size=max(sizes, key=lambda size: (sizes[size], size)),
-        bold=all(bold for _, _, bold in group),
+        bold=all(styled.bold for styled in group),
     )
-
-
-def _same_row(left: BoundingBox, right: BoundingBox) -> bool:
-    common = min(left.y1, right.y1) - max(left.y0, right.y0)
-    return common > 0.5 * min(left.height, right.height)
-
-
-def _apart(upper: BoundingBox, lower: BoundingBox) -> bool:
-    """Whether more white stands between two lines than between lines of a paragraph."""
-    return lower.y0 - upper.y1 > 0.9 * lower.height
 
 
 def _style(spans: list[dict[str, Any]]) -> tuple[float, bool]:
@@ -122,48 +131,18 @@ def _clean(text: str) -> str:
     return "".join(c for c in spelled if c == "\u200d" or unicodedata.category(c) not in {"Cc", "Cf"} or c == "\xad").replace("\xad", "-")
 
 
-def _box(rect: tuple[float, float, float, float], turn: Any) -> BoundingBox:
-    if turn is not None:
-        rect = tuple(pymupdf.Rect(rect) * turn)
-    return BoundingBox(*(round(value, 2) for value in rect))
+def _around(parts: Sequence[Word] | Sequence[Line]) -> BoundingBox:
+    box = parts[0].box
+    for part in parts[1:]:
+        box = box.union(part.box)
+    return box
 
 
-def _inside(word: BoundingBox, area: BoundingBox) -> bool:
-    x, y = (word.x0 + word.x1) / 2, (word.y0 + word.y1) / 2
-    return area.x0 <= x <= area.x1 and area.y0 <= y <= area.y1
+def _turned(block: Block, matrix: Any) -> Block:
+    """The block on the page as displayed."""
 
+    def turn(box: BoundingBox) -> BoundingBox:
+        return BoundingBox(*(round(value, 2) for value in pymupdf.Rect(box.x0, box.y0, box.x1, box.y1) * matrix))
 
-def _tables(page: Any, turn: Any) -> list[tuple[Block, BoundingBox]]:
-    """Ruled tables. Looking for them costs ten times the rest, so only a page with crossing rulings is looked at."""
-    if not _has_grid(page.get_bboxlog()):
-        return []
-    found = []
-    for table in page.find_tables(strategy="lines_strict").tables:
-        rows = [[cell or "" for cell in row] for row in table.extract()]
-        if len(rows) < 2 or len(rows[0]) < 2 or not any(cell.strip() for row in rows for cell in row):  # noqa: PLR2004
-            continue
-        area = _box(tuple(table.bbox), turn)
-        found.append((Block(kind="table", box=area, table=Table(_html(rows))), area))
-    return found
-
-
-def _has_grid(log: list[tuple[str, tuple[float, float, float, float]]]) -> bool:
-    across = down = paths = 0
-    for kind, (x0, y0, x1, y1) in log:
-        if kind not in {"stroke-path", "fill-path"}:
-            continue
-        paths += 1
-        width, height = x1 - x0, y1 - y0
-        across += (height <= _THIN and width >= _LONG) or (kind == "stroke-path" and width >= _LONG and height >= _LONG)
-        down += (width <= _THIN and height >= _LONG / 2) or (kind == "stroke-path" and width >= _LONG and height >= _LONG)
-    return across >= _LEAST_RULINGS and down >= _LEAST_RULINGS and paths <= _MOST_PATHS
-
-
-def _html(rows: list[list[str]]) -> str:
-    return (
-        "<table>"
-        + "".join(
-            "<tr>" + "".join(f"<td>{html.escape(' '.join(cell.split()), quote=False)}</td>" for cell in row) + "</tr>" for row in rows
-        )
-        + "</table>"
-    )
+    lines = tuple(Line(turn(line.box), tuple(Word(w.text, turn(w.box), w.confidence) for w in line.words)) for line in block.lines)
+    return replace(block, box=turn(block.box), lines=lines)

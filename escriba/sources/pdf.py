@@ -113,4 +113,4 @@ def _coverage(log: list[tuple[str, tuple[float, float, float, float]]], box: Any
     for kind, (x0, y0, x1, y1) in log:
         if kind in {"fill-image", "fill-imgmask"}:
             covered += max(0.0, min(x1, box.width) - max(x0, 0.0)) * max(0.0, min(y1, box.height) - max(y0, 0.0))
-    return round(min(1.0, covered / max(1.0, box.width * box.height)), 4)
+    return float(round(min(1.0, covered / max(1.0, box.width * box.height)), 4))
