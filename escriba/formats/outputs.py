@@ -50,3 +50,9 @@ class OutputWriter:
 def document_schema() -> dict[str, object]:
     """The JSON Schema of `document.json`."""
     return msgspec.json.schema(Document)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document_schema()), indent=2).decode() + "\n")
