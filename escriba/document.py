@@ -62,7 +62,7 @@ class Table(msgspec.Struct, frozen=True):
 class Block(msgspec.Struct, frozen=True, omit_defaults=True):
     """A paragraph, heading, list item or table, in reading order on its page.
 
-    `level` is 1 to 6 on headings; `marker` is the printed bullet or number of a list item (its words are not in `lines`);
+    `level` is 1 to 6 on headings; `marker` is the printed bullet or number of an item or heading (its words are not in `lines`);
     `font_size` (points) and `bold` are what headings are decided from; a table keeps its words in `lines` too.
     """
 

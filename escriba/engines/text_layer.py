@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 from typing import Any, NamedTuple
 
 import pymupdf
@@ -60,7 +61,8 @@ def _read(page: PageSource) -> tuple[Block, ...] | EngineRejected:
         blocks += _blocks(number, block, lines)
     if native.rotation:
         blocks = [_turned(block, native.rotation_matrix) for block in blocks]
-    return tuple(blocks[i] for i in reading_order([block.box for block in blocks]))
+    heights = [line.box.height for block in blocks for line in block.lines]
+    return tuple(blocks[i] for i in reading_order([block.box for block in blocks], median(heights) if heights else 0.0))
 
 
 def _words(text: Any) -> tuple[list[Word], list[tuple[int, int]]]:

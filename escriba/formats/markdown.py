@@ -33,8 +33,10 @@ def page_markdown(page: Page) -> str:
 def _block(block: Block) -> str:
     if block.table is not None:
         return block.table.html
-    text = _guard(_escape(" ".join(line.text for line in block.lines)))
-    return f"{'#' * block.level} {text}" if block.kind == "heading" else text
+    text = _escape(" ".join(line.text for line in block.lines))
+    if block.kind == "heading":
+        return f"{'#' * block.level} {block.marker} {text}" if block.marker else f"{'#' * block.level} {text}"
+    return _guard(text)
 
 
 def _list_item(block: Block) -> str:

@@ -11,6 +11,7 @@ from escriba.document import Block, Page
 _LARGER = 1.12
 _MOST_CHARACTERS = 160
 _LEVELS = 6
+_MAY_BE = {"paragraph", "list_item"}  # "1. Overview" looks like an item until its type is seen
 
 
 class FontCensus:
@@ -27,7 +28,7 @@ class FontCensus:
         for block in page.blocks:
             if block.font_size:
                 self._characters[_rounded(block.font_size)] += sum(len(word.text) for line in block.lines for word in line.words)
-            if block.kind == "paragraph" and _short(block):
+            if block.kind in _MAY_BE and _short(block):
                 self._candidates.add((_rounded(block.font_size), block.bold))
 
     @property
@@ -53,7 +54,7 @@ def promote(page: Page, census: FontCensus) -> Page:
 
 def _promoted(block: Block, levels: dict[tuple[float, bool], int]) -> Block:
     level = levels.get((_rounded(block.font_size), block.bold), 0)
-    if block.kind == "paragraph" and level and _short(block):
+    if block.kind in _MAY_BE and level and _short(block):
         return replace(block, kind="heading", level=level)
     return block
 

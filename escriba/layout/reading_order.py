@@ -8,15 +8,25 @@ from statistics import median
 from escriba.document import BoundingBox
 
 _MIN_GAP = 0.8
-"""Width of the white between two columns, in median box heights."""
-_MIN_COLUMN_SHARE = 0.22
-"""Median box width in a column, as a share of the column's region: narrower boxes are cells of rows, not lines of a column."""
-_MIN_BOXES = 2
+"""White between two columns, in line heights."""
+_MIN_COLUMN_SHARE = 0.3
+"""Median box width in one of two columns, as a share of their region: narrower boxes are cells of rows, not lines of a column."""
+_MIN_LINES = 3
+"""Lines in a column: less is a row of cells."""
+_FOLLOWS = 1.3
+"""White, in line heights, up to which a strip goes on with the column above it."""
+_SAME_ROW = 0.5
+
+_Gap = tuple[float, float]
+_ENDLESS = float("inf")
 
 
-def reading_order(boxes: Sequence[BoundingBox]) -> list[int]:
-    """Indices of `boxes` in reading order; a permutation, whatever the boxes."""
-    return _order(boxes, list(range(len(boxes))))
+def reading_order(boxes: Sequence[BoundingBox], line_height: float = 0.0) -> list[int]:
+    """Indices of `boxes` in reading order; a permutation, whatever the boxes.
+
+    `line_height` (points) tells paragraphs of several lines from lines; by default each box is a line.
+    """
+    return _Region(boxes, line_height or (median(box.height for box in boxes) if boxes else 1.0)).order(list(range(len(boxes))))
 
 
 def rows(boxes: Sequence[BoundingBox], indices: Sequence[int]) -> list[list[int]]:
@@ -26,7 +36,7 @@ def rows(boxes: Sequence[BoundingBox], indices: Sequence[int]) -> list[list[int]
     for i in sorted(indices, key=lambda i: (boxes[i].y0 + boxes[i].y1, boxes[i].x0)):
         box = boxes[i]
         common = min(bottom, box.y1) - max(top, box.y0)
-        if found and common > 0.5 * min(bottom - top, box.height):
+        if found and common > _SAME_ROW * min(bottom - top, box.height):
             found[-1].append(i)
             top, bottom = min(top, box.y0), max(bottom, box.y1)
         else:
@@ -35,90 +45,90 @@ def rows(boxes: Sequence[BoundingBox], indices: Sequence[int]) -> list[list[int]
     return [sorted(row, key=lambda i: boxes[i].x0) for row in found]
 
 
-def _order(boxes: Sequence[BoundingBox], indices: list[int]) -> list[int]:
-    if len(indices) <= 1:
-        return indices
-    columns = _columns(boxes, indices)
-    if len(columns) > 1:
-        return [i for column in columns for i in _order(boxes, column)]
-    ordered: list[int] = []
-    for band in _bands(boxes, indices):
-        columns = _columns(boxes, band)
+class _Region:
+    """The boxes of a page, cut again and again into columns and bands."""
+
+    def __init__(self, boxes: Sequence[BoundingBox], line: float) -> None:
+        self._boxes, self._line = boxes, line
+
+    def order(self, indices: list[int]) -> list[int]:
+        if len(indices) <= 1:
+            return indices
+        columns = self._columns(indices)
         if len(columns) > 1:
-            ordered += [i for column in columns for i in _order(boxes, column)]
-        else:
-            ordered += [i for row in rows(boxes, band) for i in row]
-    return ordered
+            return [i for column in columns for i in self.order(column)]
+        ordered: list[int] = []
+        for band in self._bands(indices):
+            columns = self._columns(band)
+            if len(columns) > 1:
+                ordered += [i for column in columns for i in self.order(column)]
+            else:
+                ordered += [i for row in rows(self._boxes, band) for i in row]
+        return ordered
 
+    def _bands(self, indices: list[int]) -> list[list[int]]:
+        """Cut where white runs across, then join neighbours that have columns in common: their lines are not to be read across."""
+        strips = self._strips(indices)
+        bands, gaps = [strips[0]], self._gaps(strips[0])
+        for strip in strips[1:]:
+            strip_gaps = self._gaps(strip)
+            common = self._common(gaps, strip_gaps, bands[-1], strip)
+            white = min(self._boxes[i].y0 for i in strip) - max(self._boxes[i].y1 for i in bands[-1])
+            # A strip in one column only goes on with it when it follows closely; what stands above columns is their title.
+            if gaps and common and (strip_gaps or white <= _FOLLOWS * self._line):
+                bands[-1] += strip
+                gaps = common
+            else:
+                bands.append(strip)
+                gaps = strip_gaps
+        return bands
 
-def _bands(boxes: Sequence[BoundingBox], indices: list[int]) -> list[list[int]]:
-    """Cut where white runs across, then join neighbours that have columns in common: their lines are not to be read across."""
-    strips: list[list[int]] = []
-    bottom = float("-inf")
-    for i in sorted(indices, key=lambda i: boxes[i].y0):
-        if boxes[i].y0 >= bottom or not strips:
-            strips.append([i])
-        else:
-            strips[-1].append(i)
-        bottom = max(bottom, boxes[i].y1)
-    bands = [strips[0]]
-    gaps = _gaps(boxes, strips[0])
-    for strip in strips[1:]:
-        strip_gaps = _gaps(boxes, strip)
-        common = _intersect(gaps, strip_gaps, _span(boxes, bands[-1]), _span(boxes, strip))
-        if common:
-            bands[-1] += strip
-            gaps = common
-        else:
-            bands.append(strip)
-            gaps = strip_gaps
-    return bands
+    def _strips(self, indices: list[int]) -> list[list[int]]:
+        """Boxes between white that runs across the whole region, top to bottom."""
+        strips: list[list[int]] = []
+        bottom = -_ENDLESS
+        for i in sorted(indices, key=lambda i: self._boxes[i].y0):
+            if self._boxes[i].y0 >= bottom or not strips:
+                strips.append([i])
+            else:
+                strips[-1].append(i)
+            bottom = max(bottom, self._boxes[i].y1)
+        return strips
 
+    def _common(self, one: list[_Gap], two: list[_Gap], above: list[int], below: list[int]) -> list[_Gap]:
+        """White that both have; beside a strip's boxes everything is white, so a short last line does not end its column."""
+        (left_one, right_one), (left_two, right_two) = self._span(above), self._span(below)
+        one = [(-_ENDLESS, left_one), *one, (right_one, _ENDLESS)]
+        two = [(-_ENDLESS, left_two), *two, (right_two, _ENDLESS)]
+        left, right = min(left_one, left_two), max(right_one, right_two)
+        found = [(max(a, c), min(b, d)) for a, b in one for c, d in two if min(b, d) > max(a, c)]
+        return [(a, b) for a, b in found if a > left and b < right]
 
-def _span(boxes: Sequence[BoundingBox], indices: list[int]) -> tuple[float, float]:
-    return min(boxes[i].x0 for i in indices), max(boxes[i].x1 for i in indices)
+    def _gaps(self, indices: list[int]) -> list[_Gap]:
+        """Vertical strips of white through the boxes, wide enough to part columns."""
+        found: list[_Gap] = []
+        right = -_ENDLESS
+        for i in sorted(indices, key=lambda i: self._boxes[i].x0):
+            if right > -_ENDLESS and self._boxes[i].x0 - right >= _MIN_GAP * self._line:
+                found.append((right, self._boxes[i].x0))
+            right = max(right, self._boxes[i].x1)
+        return found
 
+    def _columns(self, indices: list[int]) -> list[list[int]]:
+        """The boxes parted at the white strips that separate columns of running text; one list when there are none."""
+        edges = [a for a, _ in self._gaps(indices)]
+        if not edges:
+            return [indices]
+        columns: list[list[int]] = [[] for _ in range(len(edges) + 1)]
+        for i in sorted(indices, key=lambda i: (self._boxes[i].y0, self._boxes[i].x0)):
+            columns[sum(self._boxes[i].x0 > edge for edge in edges)].append(i)
+        left, right = self._span(indices)
+        enough = _MIN_COLUMN_SHARE * (right - left) * 2 / len(columns)
+        running = all(self._lines(c) >= _MIN_LINES and median(self._boxes[i].width for i in c) >= enough for c in columns)
+        return columns if running else [indices]
 
-def _intersect(
-    one: list[tuple[float, float]], two: list[tuple[float, float]], span_one: tuple[float, float], span_two: tuple[float, float]
-) -> list[tuple[float, float]]:
-    """White that both strips have; beside a strip's boxes everything is white, so a short last line does not end its column."""
-    endless = float("inf")
-    one = [(-endless, span_one[0]), *one, (span_one[1], endless)]
-    two = [(-endless, span_two[0]), *two, (span_two[1], endless)]
-    left, right = min(span_one[0], span_two[0]), max(span_one[1], span_two[1])
-    found = [(max(a, c), min(b, d)) for a, b in one for c, d in two if min(b, d) > max(a, c)]
-    return [(a, b) for a, b in found if a > left and b < right]
+    def _lines(self, indices: list[int]) -> float:
+        return sum(max(1.0, round(self._boxes[i].height / self._line)) for i in indices)
 
-
-def _gaps(boxes: Sequence[BoundingBox], indices: list[int]) -> list[tuple[float, float]]:
-    """Vertical strips of white through the boxes, wide enough to part columns."""
-    least = _MIN_GAP * median(boxes[i].height for i in indices)
-    found = []
-    right = float("-inf")
-    for i in sorted(indices, key=lambda i: boxes[i].x0):
-        if right != float("-inf") and boxes[i].x0 - right >= least:
-            found.append((right, boxes[i].x0))
-        right = max(right, boxes[i].x1)
-    return found
-
-
-def _columns(boxes: Sequence[BoundingBox], indices: list[int]) -> list[list[int]]:
-    """The boxes parted at the white strips that separate columns of running text; one list when there are none."""
-    edges = [a for a, _ in _gaps(boxes, indices)]
-    if not edges:
-        return [indices]
-    columns: list[list[int]] = [[] for _ in range(len(edges) + 1)]
-    for i in sorted(indices, key=lambda i: (boxes[i].y0, boxes[i].x0)):
-        columns[sum(boxes[i].x0 > edge for edge in edges)].append(i)
-    left, right = _span(boxes, indices)
-    enough = _MIN_COLUMN_SHARE * (right - left) * 2 / len(columns)
-    if all(len(c) >= _MIN_BOXES and median(boxes[i].width for i in c) >= enough for c in columns) or _single_blocks(boxes, columns):
-        return columns
-    return [indices]
-
-
-def _single_blocks(boxes: Sequence[BoundingBox], columns: list[list[int]]) -> bool:
-    """Columns may also be a few tall boxes, each a paragraph of several lines."""
-    tall = 4 * median(boxes[i].height for column in columns for i in column)
-    return all(any(boxes[i].height >= tall for i in column) for column in columns)
+    def _span(self, indices: list[int]) -> _Gap:
+        return min(self._boxes[i].x0 for i in indices), max(self._boxes[i].x1 for i in indices)
