@@ -80,6 +80,10 @@ class Worker:
         except Exception as error:  # noqa: BLE001  (its text may quote the document: only its name leaves this process)
             return Answer(error=type(error).__name__)
 
+    def do_greet(self, request: Request) -> bytes:
+        """Nothing: the child is up."""
+        return b""
+
     def do_inspect(self, request: Request) -> bytes:
         """An Inspection."""
         source = self._source(request.path)

@@ -26,7 +26,7 @@ from escriba.policy import Policy
 from escriba.ports import Inspection, Rejection
 
 _INSPECT_SECONDS = 90.0
-_START_SECONDS = 60.0  # a child's first answer waits for its libraries and models to load
+_START_SECONDS = 60.0
 _HEADER = 4
 _INSPECTION = msgspec.msgpack.Decoder(Inspection)
 _PAGE, _REJECTION = msgspec.msgpack.Decoder(Page), msgspec.msgpack.Decoder(Rejection)
@@ -39,7 +39,6 @@ class IsolatedReader:
         """`memory_mb` bounds the child's address space (Linux); `extra_engines` adds engines as `{name: "module:Class"}`."""
         self._memory_mb, self._extra = memory_mb, dict(extra_engines or {})
         self._child: subprocess.Popen[bytes] | None = None
-        self._warm = False
 
     def inspect(self, path: Path, policy: Policy, first: int, last: int) -> Inspection:
         answer = self._ask(Request("inspect", str(path), "", first=first, last=last), _INSPECT_SECONDS)
@@ -76,7 +75,10 @@ class IsolatedReader:
 
     def _ask(self, request: Request, seconds: float) -> bytes:
         child = self._running()
-        deadline = time.monotonic() + seconds + (0.0 if self._warm else _START_SECONDS)
+        return self._converse(child, request, seconds)
+
+    def _converse(self, child: subprocess.Popen[bytes], request: Request, seconds: float) -> bytes:
+        deadline = time.monotonic() + seconds
         try:
             assert child.stdin is not None  # noqa: S101  (opened with pipes)
             assert child.stdout is not None  # noqa: S101
@@ -89,7 +91,6 @@ class IsolatedReader:
             raise EngineTimeout(f"the reader did not answer within {seconds:g} s and was stopped") from None
         except (EOFError, BrokenPipeError):
             raise EngineUnavailable(self._obituary()) from None
-        self._warm = True
         return self._unwrap(answer)
 
     def _unwrap(self, answer: Answer) -> bytes:
@@ -113,7 +114,8 @@ class IsolatedReader:
                 env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_THREAD_LIMIT": "1"},
                 start_new_session=True,  # Ctrl-C in a terminal is for the parent to handle
             )
-            self._warm = False
+            # A slow start (a cold disk, a busy machine) is not the page's fault: it has its own limit.
+            self._converse(self._child, Request("greet", "", ""), _START_SECONDS)
         return self._child
 
     def _obituary(self) -> str:

@@ -34,11 +34,12 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
 class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
     """One reading and where its pages are: `total == waiting + done + degraded + quarantined` from PLANNED on.
 
-    `policy` is the policy's JSON as it stood when the upload was accepted: later edits are another reading's business. `failure` is the
+    `job_id` is the upload that has it planned; others of the same bytes only wait for it. `policy` is the policy's JSON as it stood when the upload was accepted: later edits are another reading's business. `failure` is the
     last trouble met on the way, `reason` why the document ended REJECTED. `revision` is the newest one asked for, `started` the newest whose assembly began, `current` the newest delivered.
     """
 
     document_id: str
+    job_id: str
     tenant: str
     policy: str
     sha256: str
@@ -115,7 +116,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     body: str
 
 
-_SURROUNDINGS = {kind.code for kind in PermanentError.__subclasses__() if kind.surroundings}
+_SURROUNDINGS = {"failed"} | {kind.code for kind in PermanentError.__subclasses__() if kind.surroundings}
 _RANK: dict[PageState, int] = {"WAITING": 0, "QUARANTINED": 1, "DEGRADED": 2, "DONE": 3}
 
 

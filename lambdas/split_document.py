@@ -12,7 +12,7 @@ from escriba.errors import MessageError, RetryableError
 from escriba.messages import ObjectCreated, SplitContinued, decode
 from escriba.ports import Ports
 from escriba.settings import Settings
-from escriba.stages.split import accept, plan
+from escriba.stages.split import accept, attend, plan
 from lambdas.entry import Received, sqs_handler
 
 _FOUR_DAYS = 4 * 86_400  # as long as an upload's event can stay in the queue
@@ -27,15 +27,18 @@ def split(received: Received, ports: Ports, take_in: Callable[[ObjectCreated], s
     """An upload's event, or the continuation of a long document."""
     message = decode(received.message.body)
     if isinstance(message, ObjectCreated):
-        document_id, first = take_in(message), 1
+        document_id = take_in(message)
     elif isinstance(message, SplitContinued):
-        document_id, first = message.document_id, message.first
+        document_id = message.document_id
     else:
         raise MessageError(f"the intake queue carries no {message.detail_type!r}")
     if not document_id:
         return
     try:
-        plan(document_id, first, ports)
+        if isinstance(message, ObjectCreated):
+            attend(document_id, message, ports)
+        else:
+            plan(document_id, message.first, ports)
     except RetryableError as error:
         ports.ledger.note_failure(document_id, str(error))
         raise

@@ -53,7 +53,7 @@ class DynamoLedger:
         if reopens(known):
             return self._move_document(
                 known.document_id,
-                {"state": "RECEIVED", "generation": known.generation + 1, "code": "", "reason": ""},
+                {"state": "RECEIVED", "generation": known.generation + 1, "job_id": job.job_id, "code": "", "reason": ""},
                 "#state = :was AND #generation = :held",
                 {"was": "REJECTED", "held": known.generation},
             ) or self.document(known.document_id)

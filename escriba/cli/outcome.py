@@ -130,7 +130,7 @@ def print_table(results: list[Result]) -> None:
     console.print(table)
     for result in results:
         if result.reason:
-            console.print(f"{result.path.name}: {result.state}, {result.reason}", highlight=False, markup=False)
+            console.print(f"{result.path.name}: {result.state}, {result.reason}", highlight=False, markup=False, soft_wrap=True)
     engines = Counter[str]()
     for result in results:
         for row in result.rows:

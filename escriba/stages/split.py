@@ -53,6 +53,7 @@ def _take_in(upload: ObjectCreated, job: JobRow, ports: Ports) -> JobRow:
         job,
         DocumentRow(
             document_id=identity,
+            job_id=job.job_id,
             tenant=owner.tenant,
             policy=policy.model_dump_json(),
             sha256=sha256,
@@ -63,12 +64,18 @@ def _take_in(upload: ObjectCreated, job: JobRow, ports: Ports) -> JobRow:
     return job
 
 
-def plan(identity: str, first: int, ports: Ports) -> None:
-    """Look at the pages from `first` on, lay them down in the ledger, and once all are there send them to be read."""
+def attend(identity: str, upload: ObjectCreated, ports: Ports) -> None:
+    """What an accepted upload's event leads to: its document planned, or, when that is another upload's business, nothing new."""
     document = ports.ledger.document(identity)
     if document.state in FINISHED:
         announce.completed(document, ports)
-        return
+    elif document.job_id == job_id(upload.bucket.name, upload.object.key, upload.object.version_id):
+        plan(identity, 1, ports)
+
+
+def plan(identity: str, first: int, ports: Ports) -> None:
+    """Look at the pages from `first` on, lay them down in the ledger, and once all are there send them to be read."""
+    document = ports.ledger.document(identity)
     if document.state == "RECEIVED":
         try:
             successor = _lay_down(document, first, ports)

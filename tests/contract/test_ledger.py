@@ -57,7 +57,9 @@ def job(number: int = 1, document: str = DOC) -> JobRow:
 
 
 def new_document() -> DocumentRow:
-    return DocumentRow(document_id=DOC, tenant="acme", policy="{}", sha256="0" * 64, name="a.pdf", original_key="originals/acme/0")
+    return DocumentRow(
+        document_id=DOC, job_id="job1", tenant="acme", policy="{}", sha256="0" * 64, name="a.pdf", original_key="originals/acme/0"
+    )
 
 
 def row(first: int, last: int | None = None, **changes: Any) -> PagesRow:
@@ -111,13 +113,14 @@ def test_a_job_rejected_at_the_door_keeps_its_reason(ledger: Ledger) -> None:
     assert ledger.job("j") == JobRow(job_id="j", tenant="acme", key="k", code="over_limit", reason="too big")
 
 
-@pytest.mark.parametrize(("code", "state"), [("encrypted", "RECEIVED"), ("corrupt", "REJECTED")])
+@pytest.mark.parametrize(("code", "state"), [("encrypted", "RECEIVED"), ("failed", "RECEIVED"), ("corrupt", "REJECTED")])
 def test_only_what_the_surroundings_failed_is_opened_again(ledger: Ledger, code: str, state: str) -> None:
     """A missing password may be given next time; broken bytes stay broken."""
     ledger.accept(job(1), new_document())
     ledger.reject(DOC, code, "because")
     again = ledger.accept(job(2), new_document())
-    assert (again.state, again.generation) == (state, 2 if state == "RECEIVED" else 1)
+    opened = state == "RECEIVED"
+    assert (again.state, again.generation, again.job_id) == (state, 2 if opened else 1, "job2" if opened else "job1")
 
 
 def test_states_only_move_forward(ledger: Ledger) -> None:
