@@ -4,22 +4,27 @@ FILES ?= examples
 OUT ?= out
 BIN := .venv/bin
 # pip from outside the environment: Debian's Python has no ensurepip to put one inside.
-PIP := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps
+PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test check format bench bench-corpus examples schema lock check-lock clean
+.SUFFIXES:
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/.runtime ## make .venv with what escriba needs
 
 setup-dev: .venv/.dev ## add what its tests need
 
+# The stamps make setup run again only when a lock or the package's own description has changed.
 .venv/.runtime: requirements/runtime.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "Escriba needs Python 3.11 to 3.13; say make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Escriba needs Python 3.11 to 3.13; name one, say: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys, pip; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (22, 3))' 2>/dev/null || \
+	  { echo "$(PYTHON) has no pip, or one older than 22.3 (on Debian: apt install python3-pip)"; exit 1; }
 	@echo "Installing into .venv (about a minute the first time) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip .venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv --clear --without-pip .venv
 	@$(PIP) --require-hashes -r requirements/runtime.txt
 	@$(PIP) --no-build-isolation --editable .
 	@touch $@
@@ -29,45 +34,50 @@ setup-dev: .venv/.dev ## add what its tests need
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
-run: setup ## read FILES (default: examples) with the whole pipeline, results in OUT (default: out)
+run: setup ## read FILES (default: examples) with the whole pipeline, results and report in OUT (default: out)
 	@$(BIN)/escriba run $(FILES) --out $(OUT)
 
-test: setup-dev check ## every check and every test
+test: check ## every check, then every test with coverage
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 check: setup-dev ## what pre-commit and CI check: ruff, mypy, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }
-	@rm -f .lint-imports.log
+	@report=$$($(BIN)/lint-imports --no-cache --no-logo 2>&1) || { echo "$$report"; exit 1; }
 
-format: setup-dev ## format the code
+format: setup-dev ## format the code, and fix what ruff can fix
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 bench: setup-dev ## speed and memory beside the bare engines, as ratios in one run
 	@$(BIN)/python -m bench.speed
 
-bench-corpus: setup-dev ## every document of ../shared/data/scans and born_digital through the pipeline
+bench-corpus: setup-dev ## the pipeline over a folder of scanned and digital documents (../shared/data)
 	@$(BIN)/python -m bench.corpus
 
-examples: setup ## make examples/ again
+examples: setup ## draw examples/ again
 	@$(BIN)/python examples/make_examples.py
 
 schema: setup ## write docs/document.schema.json again
 	@$(BIN)/python -m escriba.formats.outputs > docs/document.schema.json
 
-LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --override requirements/overrides.txt
-lock: setup-dev ## resolve and pin requirements again (needs uv in .venv)
-	@test -x $(BIN)/uv || $(PYTHON) -m pip --python $(BIN)/python install --quiet uv
-	@$(LOCK) pyproject.toml requirements/build.in -o requirements/runtime.txt
-	@$(LOCK) --extra dev -c requirements/runtime.txt pyproject.toml requirements/build.in -o requirements/dev.txt
+# uv is only for those who change the locks, so it is in none of them.
+UV = $(BIN)/uv pip
+LOCK = $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links --override requirements/overrides.txt pyproject.toml requirements/build.in
+$(BIN)/uv: | setup-dev
+	@$(PIP) uv
 
-check-lock: setup-dev ## the locks resolve to wheels on Linux x86-64, Linux arm64 and macOS arm64
-	@test -x $(BIN)/uv || $(PYTHON) -m pip --python $(BIN)/python install --quiet uv
+lock: $(BIN)/uv ## pin requirements/*.txt again after pyproject.toml has changed
+	@$(LOCK) -o requirements/runtime.txt
+	@$(LOCK) --extra dev --constraint requirements/runtime.txt -o requirements/dev.txt
+
+check-lock: $(BIN)/uv ## every pin has wheels for Linux x86-64, Linux arm64 and macOS arm64 on Python 3.11 to 3.13
 	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do for python in 3.11 3.12 3.13; do \
-	  MACOSX_DEPLOYMENT_TARGET=14.0 $(BIN)/uv pip install --quiet --dry-run --no-deps --only-binary :all: --target .lock-check \
-	    --python-platform $$platform --python-version $$python -r requirements/dev.txt && echo "resolves: $$platform, Python $$python" || exit 1; done; done
+	  MACOSX_DEPLOYMENT_TARGET=14.0 $(UV) install --quiet --dry-run --no-deps --require-hashes --only-binary :all: --target .lock-check \
+	    --python-platform $$platform --python-version $$python -r requirements/dev.txt && echo "resolves: $$platform, Python $$python" || exit 1; done; done; rm -rf .lock-check
 
 clean: ## remove what these targets made
-	@rm -rf .venv out build *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .lock-check
+	@rm -rf .venv out build *.egg-info .coverage .coverage.* .lock-check
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -prune -exec rm -rf {} +
