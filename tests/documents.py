@@ -71,11 +71,11 @@ def orders_pdf(orders: list[int]) -> bytes:
     return bytes(document.tobytes())
 
 
-def text_pdf(*texts: str) -> bytes:
+def text_pdf(*texts: str, size: float = 11) -> bytes:
     """A born-digital PDF, one text a page."""
     document = pymupdf.open()
     for text in texts:
-        document.new_page().insert_text((72, 72), text, fontsize=11)
+        document.new_page().insert_text((72, 72), text, fontsize=size)
     return bytes(document.tobytes())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 from pathlib import Path
@@ -23,7 +24,11 @@ class PowertoolsMeter:
     def __init__(self, file: str = "") -> None:
         """`file` takes the lines that Lambda would read from standard output; empty means standard output."""
         self._stream = _stream(file)
-        self._logger = Logger(service=SERVICE, stream=self._stream, level="INFO", use_rfc3339=True, name=f"escriba-{id(self)}")
+        self._logger = Logger(service=SERVICE, stream=self._stream, level="INFO", use_rfc3339=True)
+        for handler in self._logger.handlers:
+            # Powertools keeps one logger a service and process: where it writes is for the latest to say.
+            if isinstance(handler, logging.StreamHandler):
+                handler.setStream(self._stream)
         self._counts: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
 
     def count(self, metric: str, value: float = 1, *, unit: str = "Count", **dimensions: str) -> None:

@@ -1,0 +1,34 @@
+"""What holds for every test: no network, repeatable chance, and the development documents only where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).parent
+DATA = HERE.parent.parent / "shared" / "data"
+
+# A shared machine is slow now and then: no deadline for one example; the same examples in every run, so that red stays red.
+settings.register_profile("escriba", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("escriba")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Unit tests may open no socket at all (the others reach this machine only: see addopts); `data` tests need their documents."""
+    for item in items:
+        if item.path.is_relative_to(HERE / "unit"):
+            item.add_marker(pytest.mark.disable_socket)
+        if item.get_closest_marker("data") and not DATA.is_dir():
+            item.add_marker(pytest.mark.skip(reason="the development documents are not beside the checkout"))
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests run as on a machine that has never heard of AWS, whoever runs them."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)

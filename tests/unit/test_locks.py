@@ -1,0 +1,60 @@
+"""The locks: every pin with its hashes, no address, one OpenCV, nothing heavy; and what they must agree on."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = [ROOT / "requirements" / "runtime.txt", ROOT / "requirements" / "dev.txt"]
+
+
+def _pins(path: Path) -> list[tuple[str, str, int]]:
+    """Name, version with marker, and number of hashes of each requirement; an unread line is an error."""
+    pins = []
+    for entry in path.read_text().replace("\\\n", " ").splitlines():
+        name, _, rest = entry.partition("==")
+        what, *hashes = rest.split("--hash=sha256:")
+        assert re.fullmatch(r"[a-z0-9-]+", name), entry
+        assert all(re.fullmatch(r"[0-9a-f]{64}", digest.strip()) for digest in hashes), entry
+        pins.append((name, what.strip(), len(hashes)))
+    return pins
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_every_requirement_is_pinned_with_hashes_and_no_address(lock: Path) -> None:
+    """Pip may take a file from anywhere, as long as it is this file."""
+    assert "://" not in lock.read_text()
+    assert " @ " not in lock.read_text()
+    pins = _pins(lock)
+    assert len(pins) > 30
+    assert [name for name, _, hashes in pins if not hashes] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_one_opencv_and_nothing_heavy(lock: Path) -> None:
+    """The headless wheel alone, and no CUDA, no torch, no CDK."""
+    names = {name for name, _, _ in _pins(lock)}
+    assert {name for name in names if "opencv" in name} == {"opencv-python-headless"}
+    assert {name for name in names if re.match(r"torch|nvidia|cuda|vllm|triton|tensorflow|onnxruntime-gpu|aws-cdk", name)} == set()
+
+
+def test_the_locks_agree() -> None:
+    """Installing the development lock on top changes nothing of what `escriba run` uses."""
+    runtime, development = (dict[str, set[str]](), dict[str, set[str]]())
+    for lock, pins in zip(LOCKS, (runtime, development), strict=True):
+        for name, what, _ in _pins(lock):
+            pins.setdefault(name, set()).add(what)
+    assert runtime.items() <= development.items()
+
+
+def test_the_locks_cover_the_package() -> None:
+    """Whatever pyproject.toml asks for is locked, and PyMuPDF stays where it was measured."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for lock, wanted in zip(LOCKS, (project["dependencies"], project["optional-dependencies"]["dev"]), strict=True):
+        names = {name for name, _, _ in _pins(lock)}
+        assert {re.split(r"[\[<>=; ]", requirement)[0] for requirement in wanted} <= names
+    assert ("pymupdf", "1.28.2") in {pin[:2] for pin in _pins(LOCKS[0])}
