@@ -1,4 +1,4 @@
-"""The shape of the house: who may import whom, how long a file may be, what is pinned."""
+"""The shape of the house: who may import whom, how long a file may be, who may know of AWS and the environment."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,21 +46,35 @@ def test_the_imports_are_in_order(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "line"),
+    ("file", "line", "contract"),
     [
-        ("escriba/triage.py", "import boto3"),
-        ("escriba/stages/split.py", "from escriba.aws import objects"),
-        ("escriba/stages/recognise.py", "from escriba.memory.queue import MemoryQueue"),
-        ("escriba/document.py", "import escriba.policy"),
-        ("lambdas/quarantine.py", "import moto"),
-        ("escriba/layout/lists.py", "import pymupdf"),
+        ("escriba/triage.py", "import boto3", "AWS only at the edges"),
+        ("escriba/formats/temporary.py", "import botocore.exceptions", "AWS only at the edges"),
+        ("escriba/temporary.py", "from aws_lambda_powertools import Logger", "AWS only at the edges"),
+        ("escriba/stages/temporary.py", "from escriba.aws import objects", "Stages know ports, never what stands behind them"),
+        ("escriba/stages/recognise.py", "from escriba.memory.queue import MemoryQueue", "Who may import whom"),
+        ("escriba/document.py", "import escriba.policy", "Who may import whom"),
+        ("escriba/memory/temporary.py", "from escriba.aws import queue", "Who may import whom"),
+        ("lambdas/quarantine.py", "import moto", "moto only in the local run"),
+        ("escriba/layout/lists.py", "import pymupdf", "open documents"),
     ],
 )
-def test_an_import_out_of_order_turns_the_check_red(copy: Path, file: str, line: str) -> None:
-    """AWS stays at the edges, stages know no adapter, nothing looks up."""
+def test_an_import_out_of_order_turns_the_check_red(copy: Path, file: str, line: str, contract: str) -> None:
+    """AWS stays at the edges, stages know no adapter, nothing looks up; the broken contract is named, in new modules too."""
     path = copy / file
-    path.write_text(path.read_text() + f"\n{line}\n")
-    assert lint(copy).returncode != 0
+    path.write_text((path.read_text() if path.exists() else "") + f"\n{line}\n")
+    done = lint(copy)
+    assert done.returncode == 1, done.stdout
+    assert re.search(rf"{re.escape(contract)} BROKEN", done.stdout), done.stdout
+
+
+def test_every_module_has_its_layer() -> None:
+    """A new module of escriba/ is given its place among the layers in pyproject.toml before it is used."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    placed = {name.strip(" ()") for contract in contracts for layer in contract.get("layers", ()) for name in layer.split("|")}
+    modules = {f"escriba.{path.stem}" for path in (ROOT / "escriba").glob("*.py") if path.stem != "__init__"}
+    packages = {f"escriba.{path.parent.name}" for path in (ROOT / "escriba").glob("*/__init__.py")}
+    assert modules | packages <= placed
 
 
 def test_files_are_short() -> None:
@@ -92,6 +107,19 @@ def test_the_environment_is_read_at_the_edges_only() -> None:
     assert found <= allowed
 
 
+def test_only_the_edges_import_aws() -> None:
+    """AWS's libraries appear in the adapters, the handlers and the embedded AWS, wherever in the file they are imported."""
+    knowing = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.split(".")[0] in {"boto3", "botocore", "aws_lambda_powertools"} for name in names):
+                knowing.add(path.relative_to(ROOT).as_posix())
+    assert "escriba/aws/clients.py" in knowing
+    assert [name for name in sorted(knowing) if not re.match(r"escriba/(aws|local)/|lambdas/", name)] == []
+
+
 def test_nothing_is_made_at_import_time() -> None:
     """Importing every handler makes no client and loads no model."""
     code = (
@@ -100,14 +128,3 @@ def test_nothing_is_made_at_import_time() -> None:
         "assert not {'rapidocr', 'onnxruntime', 'cv2'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt"])
-def test_the_locks_pin_and_hash_everything_and_name_no_address(name: str) -> None:
-    """Every requirement has a version and a hash; no address, no index; one OpenCV, the headless one."""
-    text = (ROOT / "requirements" / name).read_text()
-    assert "://" not in text
-    assert "index-url" not in text
-    entries = re.split(r"\n(?=\S)", text.strip())
-    assert all(re.match(r"[A-Za-z0-9_.\[\],-]+==\S+", entry) and "--hash=sha256:" in entry for entry in entries)
-    assert [e.split("==")[0] for e in entries if e.startswith("opencv")] == ["opencv-python-headless"]
