@@ -1,7 +1,8 @@
-"""Rows as DynamoDB items and back: numbers travel as text, so floats need no Decimal."""
+"""Rows as DynamoDB items and back, their keys and aliases; numbers travel as text, so floats need no Decimal."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -41,3 +42,29 @@ def _from_value(value: dict[str, Any]) -> Any:
     if kind == "N":
         return float(content) if any(c in content for c in ".eE") else int(content)
     return None if kind == "NULL" else content
+
+
+def names(update: dict[str, Any]) -> dict[str, str]:
+    """Every attribute goes by an alias, so that none can collide with DynamoDB's reserved words."""
+    expressions = update["UpdateExpression"] + update.get("ConditionExpression", "")
+    return {alias: alias[1:] for alias in re.findall(r"#\w+", expressions)}
+
+
+def key(pk: str, sk: str) -> Any:
+    """A primary key of the ledger."""
+    return to_item({"pk": pk, "sk": sk})
+
+
+def job_key(job_id: str) -> Any:
+    """Where an upload stands."""
+    return key(f"JOB#{job_id}", "JOB")
+
+
+def document_key(document_id: str) -> Any:
+    """Where a document stands."""
+    return key(f"DOC#{document_id}", "DOC")
+
+
+def pages_key(document_id: str, first: int, last: int) -> Any:
+    """Where a packet of pages stands, so that a query gives them in page order."""
+    return key(f"DOC#{document_id}", f"PAGES#{first:06d}-{last:06d}")

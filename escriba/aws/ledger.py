@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from botocore.exceptions import ClientError
 
-from escriba.aws.items import from_item, to_item, to_values
+from escriba.aws.items import document_key, from_item, job_key, key, names, pages_key, to_item, to_values
 from escriba.errors import Conflict, NotFound
 from escriba.ledger import (
     DELIVERED,
@@ -46,8 +45,8 @@ class DynamoLedger:
 
     def accept(self, job: JobRow, document: DocumentRow) -> DocumentRow:
         row = msgspec.structs.replace(document, received_at=self._now())
-        self._put_new(_job_key(job.job_id), job)
-        if self._put_new(_document_key(document.document_id), row):
+        self._put_new(job_key(job.job_id), job)
+        if self._put_new(document_key(document.document_id), row):
             return row
         known = self.document(document.document_id)
         if reopens(known):
@@ -60,13 +59,13 @@ class DynamoLedger:
         return known
 
     def reject_job(self, job: JobRow) -> None:
-        self._put_new(_job_key(job.job_id), job)
+        self._put_new(job_key(job.job_id), job)
 
     def job(self, job_id: str) -> JobRow | None:
-        return self._get(_job_key(job_id), JobRow)
+        return self._get(job_key(job_id), JobRow)
 
     def document(self, document_id: str) -> DocumentRow:
-        row = self._get(_document_key(document_id), DocumentRow)
+        row = self._get(document_key(document_id), DocumentRow)
         if row is None:
             raise NotFound(f"the ledger knows no document {document_id}")
         return row
@@ -83,12 +82,12 @@ class DynamoLedger:
                 yield from_item(item, PagesRow)
 
     def pages_row(self, document_id: str, first: int, last: int) -> PagesRow | None:
-        item = self._client.get_item(TableName=self._table, Key=_pages_key(document_id, first, last), ConsistentRead=True).get("Item")
+        item = self._client.get_item(TableName=self._table, Key=pages_key(document_id, first, last), ConsistentRead=True).get("Item")
         return None if item is None or "unpacked" in item else from_item(item, PagesRow)
 
     def add_pages(self, document_id: str, rows: Sequence[PagesRow]) -> None:
         for row in rows:
-            self._put_new(_pages_key(document_id, row.first, row.last), msgspec.structs.replace(row, sent_at=self._now()))
+            self._put_new(pages_key(document_id, row.first, row.last), msgspec.structs.replace(row, sent_at=self._now()))
 
     def planned(self, document_id: str, total: int, media_type: str) -> DocumentRow:
         change = {"state": "PLANNED", "total": total, "waiting": total, "media_type": media_type}
@@ -115,7 +114,7 @@ class DynamoLedger:
         fields = {k: change[k] for k in ("state", "reason", "engine", "result_key", "confidence", "seconds")}
         return {
             "Update": self._update(
-                _pages_key(document_id, row.first, row.last),
+                pages_key(document_id, row.first, row.last),
                 fields,
                 "#state = :was AND #generation = :held",
                 {"was": row.state, "held": row.generation},
@@ -124,13 +123,13 @@ class DynamoLedger:
 
     def _tally_action(self, document: DocumentRow, moves: Sequence[tuple[PagesRow, Outcome]]) -> Any:
         change = tally(moves)
-        names = {"waiting": change["WAITING"], "done": change["DONE"], "degraded": change["DEGRADED"], "quarantined": change["QUARANTINED"]}
+        gains = {"waiting": change["WAITING"], "done": change["DONE"], "degraded": change["DEGRADED"], "quarantined": change["QUARANTINED"]}
         update: dict[str, Any] = {
             "TableName": self._table,
-            "Key": _document_key(document.document_id),
-            "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in names),
+            "Key": document_key(document.document_id),
+            "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in gains),
         }
-        values: dict[str, Any] = dict(names)
+        values: dict[str, Any] = dict(gains)
         if any(improves(row) for row, _ in moves):
             # An assembly may be at work on the old rows: unless one is still to begin, ask for a new revision with the same breath.
             values["revision"], values["started"] = document.revision, document.started
@@ -138,7 +137,7 @@ class DynamoLedger:
             if document.revision == document.started:
                 values["next"] = document.revision + 1
                 update["UpdateExpression"] += " SET #revision = :next"
-        update["ExpressionAttributeNames"] = _names(update)
+        update["ExpressionAttributeNames"] = names(update)
         update["ExpressionAttributeValues"] = to_values(values)
         return {"Update": update}
 
@@ -146,7 +145,7 @@ class DynamoLedger:
         try:
             answer = self._client.update_item(
                 TableName=self._table,
-                Key=_pages_key(document_id, first, last),
+                Key=pages_key(document_id, first, last),
                 UpdateExpression="SET #failure = :failure ADD #attempts :one",
                 ConditionExpression="#state = :waiting AND #generation = :held",
                 ExpressionAttributeNames={f"#{name}": name for name in ("failure", "attempts", "state", "generation")},
@@ -166,7 +165,7 @@ class DynamoLedger:
                 return
             # The packed row stays as a mark: were it deleted, a late replay of the plan would create it again.
             mark = self._update(
-                _pages_key(document_id, first, last),
+                pages_key(document_id, first, last),
                 {"unpacked": True},
                 "#state = :was AND attribute_not_exists(#unpacked)",
                 {"was": "WAITING"},
@@ -175,7 +174,7 @@ class DynamoLedger:
                 {
                     "Put": {
                         "TableName": self._table,
-                        "Item": {**_pages_key(document_id, r.first, r.last), **to_item(r)},
+                        "Item": {**pages_key(document_id, r.first, r.last), **to_item(r)},
                         "ConditionExpression": "attribute_not_exists(pk)",
                     }
                 }
@@ -217,7 +216,7 @@ class DynamoLedger:
         return self._move_document(document_id, change, "#current < :revision", {"revision": revision})
 
     def record_dead_letter(self, letter: DeadLetter) -> None:
-        self._put_new(_key(_DEAD_LETTERS, letter.message_id), letter)
+        self._put_new(key(_DEAD_LETTERS, letter.message_id), letter)
 
     def dead_letters(self) -> Iterator[DeadLetter]:
         return (from_item(item, DeadLetter) for item in self._query(_DEAD_LETTERS, ""))
@@ -257,12 +256,12 @@ class DynamoLedger:
             "ConditionExpression": condition,
         }
         return update | {
-            "ExpressionAttributeNames": _names(update),
+            "ExpressionAttributeNames": names(update),
             "ExpressionAttributeValues": to_values({**{f"new_{k}": v for k, v in change.items()}, **values}),
         }
 
     def _move_document(self, document_id: str, change: dict[str, Any], condition: str, values: dict[str, Any]) -> DocumentRow | None:
-        request = self._update(_document_key(document_id), change, condition, values)
+        request = self._update(document_key(document_id), change, condition, values)
         try:
             answer = self._client.update_item(**request, ReturnValues="ALL_NEW")
         except ClientError as error:
@@ -288,25 +287,3 @@ class DynamoLedger:
 
 def _code(error: ClientError) -> str:
     return str(error.response["Error"]["Code"])
-
-
-def _names(update: dict[str, Any]) -> dict[str, str]:
-    """Every attribute goes by an alias, so that none can collide with DynamoDB's reserved words."""
-    expressions = update["UpdateExpression"] + update.get("ConditionExpression", "")
-    return {alias: alias[1:] for alias in re.findall(r"#\w+", expressions)}
-
-
-def _key(pk: str, sk: str) -> Any:
-    return to_item({"pk": pk, "sk": sk})
-
-
-def _job_key(job_id: str) -> Any:
-    return _key(f"JOB#{job_id}", "JOB")
-
-
-def _document_key(document_id: str) -> Any:
-    return _key(f"DOC#{document_id}", "DOC")
-
-
-def _pages_key(document_id: str, first: int, last: int) -> Any:
-    return _key(f"DOC#{document_id}", f"PAGES#{first:06d}-{last:06d}")
