@@ -26,7 +26,7 @@ class ImageSource:
         """Raises `Corrupt` or `OverLimit`."""
         self._path, self.media_type = path, media_type
         try:
-            self._image = Image.open(path, formats=["PNG", "JPEG", "TIFF", "MPO"])
+            self._image = Image.open(path, formats=["PNG", "JPEG", "TIFF"])
             self.page_count = getattr(self._image, "n_frames", 1) if media_type == "image/tiff" else 1
         except _BROKEN as error:
             raise Corrupt("the image is broken and cannot be opened") from error
