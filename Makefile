@@ -49,7 +49,11 @@ check: setup-dev ## what pre-commit and CI check: ruff, mypy, import-linter
 format: setup-dev ## format the code, and fix what ruff can fix
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-bench: setup-dev ## speed and memory beside the bare engines, as ratios in one run
+.venv/.bench: requirements/bench.txt | setup-dev
+	@$(PIP) --require-hashes -r requirements/bench.txt
+	@touch $@
+
+bench: setup-dev .venv/.bench ## speed and memory beside the bare engines, as ratios in one run
 	@$(BIN)/python -m bench.speed
 
 bench-corpus: setup-dev ## the pipeline over a folder of scanned and digital documents (../shared/data)
@@ -64,13 +68,15 @@ schema: setup ## write docs/document.schema.json again
 # uv is only for those who change the locks, so it is in none of them.
 UV = $(BIN)/uv pip
 LOCK = $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-  --no-emit-index-url --no-emit-find-links --override requirements/overrides.txt pyproject.toml requirements/build.in
+  --no-emit-index-url --no-emit-find-links
+OURS = --override requirements/overrides.txt pyproject.toml requirements/build.in
 $(BIN)/uv: | setup-dev
 	@$(PIP) uv
 
 lock: $(BIN)/uv ## pin requirements/*.txt again after pyproject.toml has changed
-	@$(LOCK) -o requirements/runtime.txt
-	@$(LOCK) --extra dev --constraint requirements/runtime.txt -o requirements/dev.txt
+	@$(LOCK) $(OURS) -o requirements/runtime.txt
+	@$(LOCK) $(OURS) --extra dev --constraint requirements/runtime.txt -o requirements/dev.txt
+	@$(LOCK) requirements/bench.in -o requirements/bench.txt
 
 check-lock: $(BIN)/uv ## every pin has wheels for Linux x86-64, Linux arm64 and macOS arm64 on Python 3.11 to 3.13
 	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do for python in 3.11 3.12 3.13; do \

@@ -78,9 +78,9 @@ TOPOLOGY = Topology(
         QueueSpec("assemble", visibility=6 * 300),
     ),
     functions=(
-        FunctionSpec("quarantine", ("intake-dlq", "pages-dlq", "assemble-dlq"), timeout=60, memory=512, batch_size=10),
         FunctionSpec("assemble_document", ("assemble",), timeout=300, memory=2048, max_concurrency=20),
         FunctionSpec("recognise_pages", ("pages",), timeout=120, memory=3008, max_concurrency=200),
         FunctionSpec("split_document", ("intake",), timeout=120, memory=2048, max_concurrency=20),
+        FunctionSpec("quarantine", ("intake-dlq", "pages-dlq", "assemble-dlq"), timeout=60, memory=512, batch_size=10),
     ),
 )

@@ -38,7 +38,7 @@ def split(received: Received, ports: Ports, take_in: Callable[[ObjectCreated], s
         if isinstance(message, ObjectCreated):
             attend(document_id, message, ports)
         else:
-            plan(document_id, message.first, ports)
+            plan(ports.ledger.document(document_id), message.first, ports)
     except RetryableError as error:
         ports.ledger.note_failure(document_id, str(error))
         raise

@@ -98,13 +98,11 @@ class DynamoLedger:
 
     def complete(self, document_id: str, outcomes: Sequence[Outcome]) -> DocumentRow:
         def attempt() -> DocumentRow:
-            document = self.document(document_id)
             rows = ((self.pages_row(document_id, o.first, o.last), o) for o in outcomes)
             moves = [(row, o) for row, o in rows if row is not None and advances(row, o)]
-            if not moves:
-                return document
-            actions = [self._settle_action(document_id, row, outcome) for row, outcome in moves]
-            self._client.transact_write_items(TransactItems=[*actions, self._tally_action(document, moves)])
+            if moves:
+                actions = [self._settle_action(document_id, row, outcome) for row, outcome in moves]
+                self._client.transact_write_items(TransactItems=[*actions, self._tally_action(document_id, moves)])
             return self.document(document_id)
 
         return self._until_it_lands(attempt)
@@ -121,17 +119,18 @@ class DynamoLedger:
             )
         }
 
-    def _tally_action(self, document: DocumentRow, moves: Sequence[tuple[PagesRow, Outcome]]) -> Any:
+    def _tally_action(self, document_id: str, moves: Sequence[tuple[PagesRow, Outcome]]) -> Any:
         change = tally(moves)
         gains = {"waiting": change["WAITING"], "done": change["DONE"], "degraded": change["DEGRADED"], "quarantined": change["QUARANTINED"]}
         update: dict[str, Any] = {
             "TableName": self._table,
-            "Key": document_key(document.document_id),
+            "Key": document_key(document_id),
             "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in gains),
         }
         values: dict[str, Any] = dict(gains)
         if any(improves(row) for row, _ in moves):
             # An assembly may be at work on the old rows: unless one is still to begin, ask for a new revision with the same breath.
+            document = self.document(document_id)
             values["revision"], values["started"] = document.revision, document.started
             update["ConditionExpression"] = "#revision = :revision AND #started = :started"
             if document.revision == document.started:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,9 @@ from escriba.aws.failures import aws_failures
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+_ONE_REQUEST = 8 << 20  # bytes; what is larger goes up in parts
+_PIECE = 1 << 20
 
 
 class S3ObjectStore:
@@ -32,13 +36,15 @@ class S3ObjectStore:
             return self._client.head_object(Bucket=self._bucket, Key=key, **_version(version))["ContentLength"]
 
     def upload(self, path: Path, key: str, *, content_type: str = "application/octet-stream") -> str:
+        if path.stat().st_size <= _ONE_REQUEST:
+            return self.put(key, path.read_bytes(), content_type=content_type)
         with aws_failures(f"storing {key}"):
             self._client.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": content_type})
             return self._client.head_object(Bucket=self._bucket, Key=key).get("VersionId", "")
 
     def download(self, key: str, path: Path, *, version: str = "") -> None:
-        with aws_failures(f"fetching {key}"):
-            self._client.download_file(self._bucket, key, str(path), ExtraArgs=_version(version) or None)
+        with aws_failures(f"fetching {key}"), path.open("wb") as file:
+            shutil.copyfileobj(self._client.get_object(Bucket=self._bucket, Key=key, **_version(version))["Body"], file, _PIECE)
 
     def delete(self, key: str, *, version: str = "") -> None:
         with aws_failures(f"deleting {key}"):

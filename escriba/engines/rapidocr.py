@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from escriba.document import Block, BoundingBox, Line, Word
@@ -42,8 +43,8 @@ class RapidOcr:
     def _read(self, page: PageSource, dpi: int) -> tuple[Block, ...]:
         image = page.image(dpi)
         height, width = image.shape[:2]
-        # The models know blue, green, red.
-        result = self._loaded()(image[:, :, ::-1], use_cls=False, return_word_box=True)
+        # The models know blue, green, red; a mere view would be copied whole for each line cut out of it.
+        result = self._loaded()(np.ascontiguousarray(image[:, :, ::-1]), use_cls=False, return_word_box=True)
         if result.txts is None:
             return ()
         scale = (page.width / width, page.height / height)

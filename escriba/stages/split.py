@@ -70,12 +70,12 @@ def attend(identity: str, upload: ObjectCreated, ports: Ports) -> None:
     if document.state in FINISHED:
         announce.completed(document, ports)
     elif document.job_id == job_id(upload.bucket.name, upload.object.key, upload.object.version_id):
-        plan(identity, 1, ports)
+        plan(document, 1, ports)
 
 
-def plan(identity: str, first: int, ports: Ports) -> None:
+def plan(document: DocumentRow, first: int, ports: Ports) -> None:
     """Look at the pages from `first` on, lay them down in the ledger, and once all are there send them to be read."""
-    document = ports.ledger.document(identity)
+    identity = document.document_id
     if document.state == "RECEIVED":
         try:
             successor = _lay_down(document, first, ports)
