@@ -54,10 +54,10 @@ format: setup-dev ## format the code, and fix what ruff can fix
 	@touch $@
 
 bench: setup-dev .venv/.bench ## speed and memory beside the bare engines, as ratios in one run
-	@$(BIN)/python -m bench.speed
+	@$(BIN)/python -u -m bench.speed
 
 bench-corpus: setup-dev ## the pipeline over a folder of scanned and digital documents (../shared/data)
-	@$(BIN)/python -m bench.corpus
+	@$(BIN)/python -u -m bench.corpus
 
 examples: setup ## draw examples/ again
 	@$(BIN)/python examples/make_examples.py

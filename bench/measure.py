@@ -55,15 +55,17 @@ def measured(command: Sequence[str | Path], *, check: bool = True) -> Cost:
 
 
 def _sizes(family: psutil.Process) -> list[int]:
-    sizes = [0]
     try:
-        for process in [family, *family.children(recursive=True)]:
-            sizes.append(process.memory_info().rss)
+        return [process.memory_info().rss for process in [family, *family.children(recursive=True)]]
     except psutil.Error:
-        pass  # one of them has just ended
-    return sizes
+        return [0]  # one of them has just ended
 
 
 def escriba_run(paths: Sequence[Path], out: Path, *options: str) -> list[str | Path]:
     """The command that reads files with the whole pipeline, one worker, no report."""
     return [sys.executable, "-m", "escriba", "run", *paths, "--out", out, "--workers", "1", "--no-report", "--json", *options]
+
+
+def row(label: str, *cells: str) -> None:
+    """One line of a table."""
+    print(f"  {label[:40]:<28}" + "".join(f"{cell:>14}" for cell in cells))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pymupdf
 
-from bench.measure import DATA, ROOT, Cost, escriba_run, measured
+from bench.measure import DATA, ROOT, Cost, escriba_run, measured, row
 from escriba.policy import Policy
 from escriba.sources.opening import open_source
 from escriba.triage import choose_route
@@ -57,7 +57,7 @@ def scans(scratch: Path, limit: int) -> None:
     files = [path for path in sorted((DATA / "scans" if DATA.exists() else ROOT / "examples").iterdir()) if path.suffix in images]
     files = random.Random(1).sample(files, min(limit, len(files)))  # noqa: S311  (the same ones each time)
     bare, ours = peer("rapidocr", files), measured(escriba_run(files, scratch / "scans"), check=False)
-    start = less_start(scratch, "scans", files[:1], "rapidocr")
+    start = measured(escriba_run([write_pdf(scratch / "start.pdf", 1, 7)], scratch / "start")), peer("rapidocr", [])
     print(f"\nScans: {len(files)} page images")
     row("", "CPU s", "CPU s a page", "wall s", "MiB")
     for label, cost in (("rapidocr, bare", bare), ("escriba run", ours)):
@@ -114,12 +114,6 @@ def peer(name: str, files: Sequence[Path]) -> Cost:
     return measured([sys.executable, "-m", "bench.peers", name, *files])
 
 
-def less_start(scratch: Path, folder: str, files: Sequence[Path], name: str) -> tuple[Cost, Cost]:
-    """What it costs to start each and do nothing: ours on a digital page, the bare engine on no page at all."""
-    single = write_pdf(scratch / f"start-{folder}.pdf", 1, 7)
-    return measured(escriba_run([single], scratch / f"start-{folder}")), peer(name, [])
-
-
 def text_pages(path: Path) -> int:
     """The number of pages of a PDF when every one of them has a good text layer, else 0."""
     policy = Policy()
@@ -141,11 +135,6 @@ def write_pdf(path: Path, pages: int, seed: int) -> Path:
                 page.insert_textbox((60, 95 + 120 * n, 535, 210 + 120 * n), text, fontsize=11)
         document.save(path)
     return path
-
-
-def row(label: str, *cells: str) -> None:
-    """One line of a table."""
-    print(f"  {label:<24}" + "".join(f"{cell:>14}" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ class PageSource(Protocol):
 
 
 class Engine(Protocol):
-    """Reads pages. Made once a process as `Engine(languages, policy_section)`; found by entry point group `escriba.engines`."""
+    """Reads pages. Made once a process, without arguments; found by entry point group `escriba.engines`."""
 
     name: str
     version: str

@@ -27,7 +27,6 @@ class Settings(BaseModel):
     reader_memory_mb: int = Field(default=3000, ge=256, description="address space of the process that opens documents, MiB")
     upgrade_window: int = Field(default=UPGRADE_WINDOW, ge=0, le=900, description="seconds for which late improvements are gathered")
     telemetry_file: str = Field(default="", description="where log lines and metrics go; empty: standard output")
-    stage: str = "local"
 
     def to_env(self) -> dict[str, str]:
         """The environment variables from which `from_env` makes these settings."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boto3.s3.transfer import TransferConfig
+
 from escriba.aws.failures import aws_failures
 
 if TYPE_CHECKING:
@@ -39,7 +41,9 @@ class S3ObjectStore:
         if path.stat().st_size <= _ONE_REQUEST:
             return self.put(key, path.read_bytes(), content_type=content_type)
         with aws_failures(f"storing {key}"):
-            self._client.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": content_type})
+            self._client.upload_file(
+                str(path), self._bucket, key, ExtraArgs={"ContentType": content_type}, Config=TransferConfig(use_threads=False)
+            )
             return self._client.head_object(Bucket=self._bucket, Key=key).get("VersionId", "")
 
     def download(self, key: str, path: Path, *, version: str = "") -> None:

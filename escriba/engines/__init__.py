@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
@@ -11,10 +12,15 @@ from escriba.ports import Engine
 GROUP = "escriba.engines"
 
 
+@cache
+def _found() -> dict[str, EntryPoint]:
+    # Looking through every installed package takes longer than reading a page.
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
 def installed(extra: dict[str, str] | None = None) -> dict[str, EntryPoint]:
     """Every engine by name; `extra` adds or replaces some as `{name: "module:Class"}`."""
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    return found | {name: EntryPoint(name, target, GROUP) for name, target in (extra or {}).items()}
+    return _found() | {name: EntryPoint(name, target, GROUP) for name, target in (extra or {}).items()}
 
 
 def load(name: str, extra: dict[str, str] | None = None) -> Engine:

@@ -25,7 +25,7 @@ def engine(name: str) -> Engine:
     return engines.load(name)
 
 
-@pytest.fixture(params=sorted({point for point in engines.installed() if point in BUILT_IN}))
+@pytest.fixture(params=sorted(engines.installed()))
 def any_engine(request: pytest.FixtureRequest) -> Engine:
     return engine(request.param)
 

@@ -104,9 +104,7 @@ def test_the_fingerprint_changes_with_the_output_only() -> None:
 
 def test_settings_survive_the_environment() -> None:
     """What to_env writes, from_env reads; what is missing is named."""
-    settings = Settings(
-        inbox_bucket="i", results_bucket="r", ledger_table="l", idempotency_table="d", event_bus="e", queues={"pages": "u"}, stage="test"
-    )
+    settings = Settings(inbox_bucket="i", results_bucket="r", ledger_table="l", idempotency_table="d", event_bus="e", queues={"pages": "u"})
     assert Settings.from_env(settings.to_env() | {"PATH": "/bin"}) == settings
     with pytest.raises(ConfigurationError, match="ESCRIBA_LEDGER_TABLE"):
         Settings.from_env({k: v for k, v in settings.to_env().items() if "LEDGER" not in k})
