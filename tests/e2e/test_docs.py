@@ -1,0 +1,137 @@
+"""The documentation tells the truth: its commands run, its links lead somewhere, its tables name every setting."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from escriba.policy import Policy, parse_policy
+from escriba.settings import Settings
+from tests.documents import EXAMPLES, text_pdf
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+ELSEWHERE = {
+    "make test": "it is what runs this test",
+    "make check": "make test runs it before this test",
+    ".venv/bin/python -m pytest tests/contract/test_engines.py -q --no-cov": "make test runs that suite",
+}
+
+
+def commands() -> list[str]:
+    """Every indented command of every page, once, comments taken off."""
+    found = [line for page in PAGES for line in re.findall(r"^ {4}((?:make|\.venv/bin/)[^\n]*)", page.read_text(), re.MULTILINE)]
+    return list(dict.fromkeys(re.sub(r"\s+#.*", "", line).strip() for line in found))
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is under version control, with this environment as its .venv and the README's own files to read."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    (copy / ".venv").symlink_to(sys.prefix)
+    for file, folder in (("invoice.pdf", "scans"), ("fatura.pdf", "digitalizacoes")):
+        (copy / file).write_bytes(text_pdf("Invoice 41"))
+        (copy / folder).mkdir()
+        shutil.copy(EXAMPLES / "recibo.jpg", copy / folder)
+    return copy
+
+
+def test_there_are_commands_to_run() -> None:
+    """The search for commands finds what the README promises."""
+    assert {"make run", "make test"} <= set(commands())
+    assert set(ELSEWHERE) <= set(commands())
+
+
+@pytest.mark.timeout(300)
+def test_every_command_runs(checkout: Path) -> None:
+    """In the order of the documentation, in a copy of the checkout, each ends with 0 and shows no traceback."""
+    for command in commands():
+        if command not in ELSEWHERE:
+            done = subprocess.run(shlex.split(command), cwd=checkout, capture_output=True, text=True, timeout=200, check=False)
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+            assert "Traceback" not in done.stderr, command
+    assert (checkout / "out" / "report.html").is_file()
+    assert (checkout / "read" / "invoice" / "document.md").is_file()
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    """It prints the first heading of the example."""
+    [code] = blocks("README.md", "python")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "Harbour report, first quarter", done.stderr
+
+
+def test_the_engine_of_the_guide_reads_a_page(tmp_path: Path) -> None:
+    """Installed as its guide says, found by its entry point, named by a policy: its word comes out."""
+    [code], [point, policy] = blocks("docs/add-an-engine.md", "python"), blocks("docs/add-an-engine.md", "toml")
+    (tmp_path / "engines").mkdir()
+    (tmp_path / "engines" / "blank.py").write_text(code)
+    info = tmp_path / "blank-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: blank\nVersion: 1\n")
+    targets = tomllib.loads(point)["project"]["entry-points"]["escriba.engines"]
+    (info / "entry_points.txt").write_text("[escriba.engines]\n" + "".join(f"{name} = {target}\n" for name, target in targets.items()))
+    (tmp_path / "policy.toml").write_text(policy)
+    done = subprocess.run(
+        [sys.executable, "-m", "escriba", "run", EXAMPLES / "recibo.jpg", "--policy", tmp_path / "policy.toml", "--out", tmp_path / "out"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "recibo" / "document.txt").read_text().strip() == "blank"
+
+
+def test_the_policy_of_the_readme_is_the_example() -> None:
+    """And it is one that Escriba accepts."""
+    [shown] = blocks("README.md", "toml")
+    assert parse_policy(shown).model_copy(update={"name": "examples"}) == parse_policy((EXAMPLES / "policy.toml").read_text())
+
+
+def test_every_setting_stands_in_the_configuration_with_its_default() -> None:
+    """Policies by their dotted name and TOML default, settings by their environment variable."""
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    rows = {cells[0]: cells[1] for cells in re.findall(r"^\| `([\w.]+)` \| `?([^|`]*?)`? ?\|", page, re.MULTILINE)}
+    wanted = {name: _toml(value) for name, value in _leaves(Policy(), "")}
+    for name, field in Settings.model_fields.items():
+        wanted[f"ESCRIBA_{name.upper()}"] = "" if field.is_required() else str(field.default)
+    assert rows == wanted
+
+
+def _leaves(model: BaseModel, prefix: str) -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        found += _leaves(value, f"{prefix}{name}.") if isinstance(value, BaseModel) else [(prefix + name, value)]
+    return found
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Relative links name files of the checkout."""
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), (page.name, target)
