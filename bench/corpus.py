@@ -58,9 +58,8 @@ def scans(outputs: Path) -> None:
     row("", "pages", "CER %", "word F1 %")
     for label, rows in score_scans.groups(score_scans.score_folder(DATA / "scans", outputs)):
         half = [r for r in rows if reports(r["name"])]
-        capped = [[{"cer": min(r["cer"], 1.0), "f1": r["f1"]} for r in part] for part in (rows, half)]
-        cells = [f"{100 * mean(capped[0], key):.1f} ({100 * mean(capped[1], key):.1f})" for key in ("cer", "f1")]
-        row(label, f"{len(rows)} ({len(half)})", *cells)
+        percent = [[{key: 100 * min(r[key], 1.0) for key in ("cer", "f1")} for r in part] for part in (rows, half)]
+        row(label, f"{len(rows)} ({len(half)})", *(f"{mean(percent[0], key, 1)} ({mean(percent[1], key, 1)})" for key in ("cer", "f1")))
 
 
 def born_digital(directory: Path) -> None:
@@ -75,7 +74,7 @@ def born_digital(directory: Path) -> None:
     for name, outputs in readers.items():
         rows = [r for r in score_text.score(DATA / "born_digital", outputs)[0] if r["group"] != "image-only"]
         half = [r for r in rows if reports(r["name"])]
-        cells = [f"{mean(rows, key):.3f} ({mean(half, key):.3f})" for key in ("f1", "order")]
+        cells = [f"{mean(rows, key, 3)} ({mean(half, key, 3)})" for key in ("f1", "order")]
         row(name, f"{len(rows)} ({len(half)})", *cells)
 
 
@@ -99,9 +98,9 @@ def reports(name: str) -> bool:
     return hashlib.sha256(name.encode()).digest()[-1] % 2 == 1
 
 
-def mean(rows: list[dict[str, Any]], key: str) -> float:
-    """Mean over documents."""
-    return sum(r[key] for r in rows) / len(rows) if rows else float("nan")
+def mean(rows: list[dict[str, Any]], key: str, digits: int) -> str:
+    """Mean over documents, "-" over none."""
+    return f"{sum(r[key] for r in rows) / len(rows):.{digits}f}" if rows else "-"
 
 
 def print_ends(ends: list[dict[str, Any]]) -> None:

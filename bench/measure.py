@@ -68,4 +68,4 @@ def escriba_run(paths: Sequence[Path], out: Path, *options: str) -> list[str | P
 
 def row(label: str, *cells: str) -> None:
     """One line of a table."""
-    print(f"  {label[:40]:<28}" + "".join(f"{cell:>14}" for cell in cells))
+    print(f"  {label[:40]:<40}" + "".join(f"{cell:>14}" for cell in cells))

@@ -45,7 +45,7 @@ def report_html(pages: Sequence[ReportPage], rejected: Sequence[tuple[str, str]]
     counts = {state: sum(entry.page.state == state for entry in pages) for state in ("DONE", "DEGRADED", "QUARANTINED")}
     summary = ", ".join(f"{number} {state.lower()}" for state, number in counts.items() if number)
     pictured = sum(entry.picture is not None for entry in pages)
-    order = f"worst first, {pictured} with their picture" if pages else ""
+    order = f"Worst first; {pictured} with their picture." if pages else ""
     markdown = MarkdownIt("commonmark", {"html": True})
     body = "".join(_rejected(name, reason) for name, reason in rejected) + "".join(_article(entry, markdown) for entry in pages)
     return (
