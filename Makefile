@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check format bench bench-corpus examples schema lock check-lock clean
+.PHONY: help setup setup-dev run test check format bench bench-corpus bench-hostile examples schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -58,6 +58,9 @@ bench: setup-dev .venv/.bench ## speed and memory beside the bare engines, as ra
 
 bench-corpus: setup-dev ## the pipeline over a folder of scanned and digital documents (../shared/data)
 	@$(BIN)/python -u -m bench.corpus
+
+bench-hostile: setup-dev ## a state, a reason, time and memory for each hostile file (../shared/data)
+	@$(BIN)/python -u -m bench.hostile
 
 examples: setup ## draw examples/ again
 	@$(BIN)/python examples/make_examples.py

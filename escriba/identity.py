@@ -50,6 +50,11 @@ def original_key(tenant: str, sha256: str) -> str:
     return f"originals/{tenant}/{sha256}"
 
 
+def plain_copy_key(document: str) -> str:
+    """Where the plain copy of an encrypted document or a portfolio stands."""
+    return f"readings/{document}/sources/plain"
+
+
 def page_object_key(document: str, number: int) -> str:
     """Where a page that needs pixels stands, cut from its document."""
     return f"readings/{document}/sources/{number:06d}"

@@ -16,7 +16,7 @@ from typing import IO, Any
 import msgspec
 
 from escriba.document import Page, Route
-from escriba.errors import EngineRejected, PermanentError
+from escriba.errors import Encrypted, PermanentError
 from escriba.policy import Policy
 from escriba.ports import Engine, Inspection, Rejection
 from escriba.triage import shortcoming
@@ -35,6 +35,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     last: int = 0
     offset: int = 0
     route: Route = "text_layer"
+    passwords: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -86,20 +87,32 @@ class Worker:
 
     def do_inspect(self, request: Request) -> bytes:
         """An Inspection."""
-        source = self._source(request.path)
+        source = self._source(request)
         last = min(request.last, source.page_count)
         features = tuple(source.features(number) for number in range(request.first, last + 1))
         return msgspec.msgpack.encode(Inspection(source.media_type, source.page_count, features))
 
+    def do_prepare(self, request: Request) -> bytes:
+        """The path of a plain copy, empty when the file can be read as it stands."""
+        from escriba.sources.plain_copy import write_plain_copy  # noqa: PLC0415
+
+        try:
+            if not getattr(self._source(request), "is_portfolio", False):
+                return b""
+        except Encrypted:
+            pass
+        copy = Path(request.path).with_suffix(".plain")
+        return str(copy).encode() if write_plain_copy(Path(request.path), copy, _policy(request).limits, request.passwords) else b""
+
     def do_cut(self, request: Request) -> bytes:
         """The page's file."""
-        return bytes(self._source(request.path).cut(request.first))
+        return bytes(self._source(request).cut(request.first))
 
     def do_picture(self, request: Request) -> bytes:
         """A JPEG."""
         from PIL import Image  # noqa: PLC0415  (only reports need it)
 
-        picture = Image.fromarray(self._source(request.path).page(request.first).image(100))
+        picture = Image.fromarray(self._source(request).page(request.first).image(100))
         picture.thumbnail((request.last, request.last))
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=70)
@@ -107,25 +120,22 @@ class Worker:
 
     def do_read(self, request: Request) -> bytes:
         """Which answers are pages, and the answers."""
-        policy = Policy.model_validate_json(request.policy)
-        source = self._source(request.path)
+        policy = _policy(request)
+        source = self._source(request)
         engine = self._engine("text_layer" if request.route == "text_layer" else policy.ocr.engine)
-        numbers = range(request.first, request.last + 1)
-        answers: list[Page | Rejection] = []
-        for number in numbers:
-            try:
-                # One page at a time: an engine gains nothing from more here, and a broken page spoils no other.
-                [blocks] = engine.read([source.page(number - request.offset)], policy)
-            except PermanentError as error:
-                blocks = EngineRejected(str(error))
-            answers.append(self._page(number, source, request, engine, blocks, policy))
+        answers = [self._read_page(number, source, request, engine, policy) for number in range(request.first, request.last + 1)]
         return msgspec.msgpack.encode(([isinstance(answer, Page) for answer in answers], answers))
 
     @staticmethod
-    def _page(number: int, source: Any, request: Request, engine: Engine, blocks: Any, policy: Policy) -> Page | Rejection:
-        if isinstance(blocks, PermanentError):
-            return Rejection(number, blocks.code, str(blocks))
-        shape = source.page(number - request.offset)
+    def _read_page(number: int, source: Any, request: Request, engine: Engine, policy: Policy) -> Page | Rejection:
+        try:
+            shape = source.page(number - request.offset)
+            # One page at a time: an engine gains nothing from more here, and a broken page spoils no other.
+            [blocks] = engine.read([shape], policy)
+            if isinstance(blocks, PermanentError):
+                raise blocks
+        except PermanentError as error:
+            return Rejection(number, error.code, str(error))
         page = Page(
             number=number,
             width=round(shape.width, 2),
@@ -136,20 +146,20 @@ class Worker:
             confidence=_mean_confidence(blocks),
             blocks=tuple(blocks),
         )
-        reason = shortcoming(page, policy)
+        reason = shape.flaw or shortcoming(page, policy)
         return msgspec.structs.replace(page, state="DEGRADED", reason=reason) if reason else page
 
-    def _source(self, name: str) -> Any:
+    def _source(self, request: Request) -> Any:
         from escriba.sources.opening import open_source  # noqa: PLC0415  (a broken library must not keep the child from answering)
 
-        path = Path(name)
+        path = Path(request.path)
         stat = path.stat()
-        key = (name, stat.st_mtime_ns, stat.st_size)
+        key = (request.path, stat.st_mtime_ns, stat.st_size)
         if self._open is None or self._open[0] != key:
             if self._open is not None:
                 self._open[1].close()
                 self._open = None
-            self._open = (key, open_source(path))
+            self._open = (key, open_source(path, _policy(request).limits))
         return self._open[1]
 
     def _engine(self, name: str) -> Engine:
@@ -158,6 +168,10 @@ class Worker:
         if name not in self._engines:
             self._engines[name] = load(name, self._extra)
         return self._engines[name]
+
+
+def _policy(request: Request) -> Policy:
+    return Policy.model_validate_json(request.policy) if request.policy else Policy()
 
 
 def _mean_confidence(blocks: Any) -> float | None:
@@ -202,7 +216,9 @@ def main(options: str) -> None:
     limit_memory(wishes["memory_mb"])
     # Frames go out by a descriptor of their own: what a library prints must neither get between them nor be seen (it may quote).
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
     serve(lambda size: os.read(0, size), answers, Worker(wishes["extra_engines"]))
 
 

@@ -20,12 +20,14 @@ import msgspec
 
 from escriba import engines
 from escriba.document import Page, Route
-from escriba.errors import EngineOutOfMemory, EngineTimeout, EngineUnavailable, rejection
+from escriba.errors import EngineOutOfMemory, EngineTimeout, EngineUnavailable, RetryableError, rejection
 from escriba.isolated import Answer, Request, frame, read_exactly
 from escriba.policy import Policy
-from escriba.ports import Inspection, Rejection
+from escriba.ports import Inspection, PageFeatures, Rejection
 
-_INSPECT_SECONDS = 90.0
+_LOOK_SECONDS = 20.0  # for a range of pages; each needs milliseconds
+_LOOK_AT_ONE_SECONDS = 5.0
+_PICTURE_SECONDS = 10.0
 _START_SECONDS = 60.0
 _HEADER = 4
 _INSPECTION = msgspec.msgpack.Decoder(Inspection)
@@ -40,15 +42,38 @@ class IsolatedReader:
         self._memory_mb, self._extra = memory_mb, dict(extra_engines or {})
         self._child: subprocess.Popen[bytes] | None = None
 
+    def prepare(self, path: Path, policy: Policy, passwords: Sequence[str]) -> Path | None:
+        request = Request("prepare", str(path), policy.model_dump_json(), passwords=tuple(passwords))
+        copy = self._ask(request, _LOOK_SECONDS).decode()
+        return Path(copy) if copy else None
+
     def inspect(self, path: Path, policy: Policy, first: int, last: int) -> Inspection:
-        answer = self._ask(Request("inspect", str(path), "", first=first, last=last), _INSPECT_SECONDS)
-        return _INSPECTION.decode(answer)
+        try:
+            return _INSPECTION.decode(self._look("inspect", path, policy, first, last))
+        except RetryableError:
+            return self._inspect_singly(path, policy, first, last)
 
-    def cut(self, path: Path, number: int) -> bytes:
-        return self._ask(Request("cut", str(path), "", first=number, last=number), _INSPECT_SECONDS)
+    def _inspect_singly(self, path: Path, policy: Policy, first: int, last: int) -> Inspection:
+        """One page after the other: what kills or stops the child on one page must not hide the others."""
+        whole = _INSPECTION.decode(self._look("inspect", path, policy, first, first - 1))
+        features = []
+        for number in range(first, min(last, whole.total) + 1):
+            try:
+                [page] = _INSPECTION.decode(self._look("inspect", path, policy, number, number, _LOOK_AT_ONE_SECONDS)).features
+            except RetryableError:
+                # It goes alone, by the route of pages that show nothing; whoever reads it will say what is wrong.
+                page = PageFeatures(number=number, width=0, height=0, image_coverage=1.0)
+            features.append(page)
+        return Inspection(whole.media_type, whole.total, tuple(features))
 
-    def picture(self, path: Path, number: int, pixels: int) -> bytes:
-        return self._ask(Request("picture", str(path), "", first=number, last=pixels), _INSPECT_SECONDS)
+    def cut(self, path: Path, policy: Policy, number: int) -> bytes:
+        return self._look("cut", path, policy, number, number)
+
+    def picture(self, path: Path, policy: Policy, number: int, pixels: int) -> bytes:
+        return self._look("picture", path, policy, number, pixels, _PICTURE_SECONDS)
+
+    def _look(self, task: str, path: Path, policy: Policy, first: int, last: int, seconds: float = _LOOK_SECONDS) -> bytes:
+        return self._ask(Request(task, str(path), policy.model_dump_json(), first=first, last=last), seconds)
 
     def read(self, path: Path, policy: Policy, route: Route, first: int, last: int, offset: int) -> Sequence[Page | Rejection]:
         seconds = policy.limits.page_seconds * (last - first + 1)

@@ -43,9 +43,13 @@ class Ocr(_Section):
 class Limits(_Section):
     """What is refused, and how long one page may take."""
 
-    max_bytes: int = Field(default=500_000_000, ge=1)
-    max_pages: int = Field(default=10_000, ge=1)
-    page_seconds: float = Field(default=60.0, gt=0, description="time an engine may take for one page")
+    max_bytes: int = Field(default=500_000_000, ge=1, description="size of an upload")
+    max_pages: int = Field(default=10_000, ge=1, description="pages of a document")
+    max_pixels: int = Field(default=200_000_000, ge=1, description="pixels of one picture")
+    max_expansion: int = Field(default=20_000, ge=1, description="pixels that one byte of a large picture may unpack to")
+    max_page_inches: int = Field(default=2_000, ge=1, description="longer side of a page")
+    max_nesting: int = Field(default=2, ge=0, description="documents within documents (PDF portfolios)")
+    page_seconds: float = Field(default=30.0, gt=0, description="time an engine may take for one page")
 
 
 class Policy(_Section):
@@ -56,10 +60,11 @@ class Policy(_Section):
     triage: Triage = Triage()
     ocr: Ocr = Ocr()
     limits: Limits = Limits()
+    password_secret: str = Field(default="", description="name of the secret that holds passwords for encrypted PDFs, one a line")
 
     def fingerprint(self, engine_versions: Mapping[str, str]) -> str:
-        """12 hexadecimal digits that change whenever the output may: wishes (limits and name apart), engines, reader version."""
-        wishes = self.model_dump(mode="json", exclude={"name", "limits"})
+        """12 hexadecimal digits that change whenever the output may: wishes (name, limits and secret apart), engines, reader version."""
+        wishes = self.model_dump(mode="json", exclude={"name", "limits", "password_secret"})
         seed = {"policy": wishes, "engines": dict(engine_versions), "reader": READER_VERSION}
         return hashlib.sha256(json.dumps(seed, sort_keys=True).encode()).hexdigest()[:12]
 

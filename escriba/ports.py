@@ -75,6 +75,13 @@ class Queue(Protocol):
     def depth(self) -> Depth: ...
 
 
+class Secrets(Protocol):
+    """Where passwords are kept. They travel from here to the child process and nowhere else."""
+
+    def get(self, reference: str) -> str:
+        """The secret's text. Raises `NotFound`."""
+
+
 class EventBus(Protocol):
     """Where the outside learns of finished documents."""
 
@@ -135,16 +142,19 @@ class Rejection(msgspec.Struct, frozen=True):
 class Reader(Protocol):
     """Opens hostile bytes somewhere they can do no harm (`isolation.py`). Raises the taxonomy of `errors.py`."""
 
+    def prepare(self, path: Path, policy: Policy, passwords: Sequence[str]) -> Path | None:
+        """A plain copy beside `path` to read instead (unlocked, portfolio unfolded), or None when the file can be read as it stands."""
+
     def inspect(self, path: Path, policy: Policy, first: int, last: int) -> Inspection:
         """Open the file and look at pages `first` to `last` (clipped to what there is)."""
 
-    def cut(self, path: Path, number: int) -> bytes:
+    def cut(self, path: Path, policy: Policy, number: int) -> bytes:
         """Page `number` alone, as a file of its own that `read` can open."""
 
     def read(self, path: Path, policy: Policy, route: Route, first: int, last: int, offset: int) -> Sequence[Page | Rejection]:
         """Read document pages `first` to `last`, which are pages `first - offset` to `last - offset` of the file."""
 
-    def picture(self, path: Path, number: int, pixels: int) -> bytes:
+    def picture(self, path: Path, policy: Policy, number: int, pixels: int) -> bytes:
         """Page `number` of a file as a JPEG of at most `pixels` on its longer side, for a person to look at."""
 
     def engine_versions(self, policy: Policy) -> Mapping[str, str]:
@@ -160,6 +170,8 @@ class PageSource(Protocol):
     number: int
     width: float
     height: float
+    flaw: str
+    """What was found wrong with the page when it was drawn: the reading stands, DEGRADED."""
 
     def image(self, dpi: int) -> Any:
         """The page as displayed: a uint8 RGB array of shape (height, width, 3) at `dpi` dots per inch."""
@@ -193,5 +205,6 @@ class Ports:
     clock: Clock
     meter: Meter
     reader: Reader
+    secrets: Secrets
     scratch: Path
     upgrade_window: int = UPGRADE_WINDOW

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 DAY = 86_400
 MAX_FAILURES = 3
 """Real failures of one page, counted in the ledger, after which its message goes to the dead-letter queue."""
+MAX_TIMEOUTS = 2
+"""The same for a page that took too long: it has cost its limit each time, and will again."""
 PAGES_PER_TEXT_MESSAGE = 50
 """Text-layer pages packed into one message; OCR pages travel one by one."""
 PAGES_PER_SPLIT = 500

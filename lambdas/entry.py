@@ -18,6 +18,7 @@ from escriba.aws.events import EventBridgeBus
 from escriba.aws.ledger import DynamoLedger
 from escriba.aws.objects import S3ObjectStore
 from escriba.aws.queue import SqsQueue
+from escriba.aws.secrets import SecretsManager
 from escriba.aws.telemetry import PowertoolsMeter
 from escriba.errors import EscribaError
 from escriba.isolation import IsolatedReader
@@ -104,6 +105,7 @@ def _compose(settings: Settings) -> Ports:
         clock=clock,
         meter=PowertoolsMeter(settings.telemetry_file),
         reader=IsolatedReader(memory_mb=settings.reader_memory_mb),
+        secrets=SecretsManager(client("secretsmanager")),
         scratch=scratch,
         upgrade_window=settings.upgrade_window,
     )

@@ -28,7 +28,7 @@ class PowertoolsMeter:
         for handler in self._logger.handlers:
             # Powertools keeps one logger a service and process: where it writes is for the latest to say.
             if isinstance(handler, logging.StreamHandler):
-                handler.setStream(self._stream)
+                handler.stream = self._stream  # setStream would flush the one before, which may be closed
         self._counts: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
 
     def count(self, metric: str, value: float = 1, *, unit: str = "Count", **dimensions: str) -> None:

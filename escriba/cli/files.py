@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escriba.errors import ConfigurationError
-from escriba.sources.opening import media_type
+from escriba.sources.opening import HEAD, READS, media_type
 
-_NAMES = {".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+_NAMES = {".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2", ".heic", ".avif"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def choose(paths: list[Path]) -> Chosen:
             raise ConfigurationError(f"there is no file or folder {path}")
     files = list(dict.fromkeys(files))
     if not files:
-        raise ConfigurationError(f"no documents in {', '.join(map(str, paths))}; Escriba reads PDF, PNG, JPEG and TIFF")
+        raise ConfigurationError(f"no documents in {', '.join(map(str, paths))}; Escriba reads {READS}")
     return Chosen(files, [f"{skipped} files in the folders are no documents and were left out."] if skipped else [])
 
 
@@ -54,6 +54,6 @@ def _is_document(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return bool(media_type(file.read(1024)))
+            return bool(media_type(file.read(HEAD)))
     except OSError:
         return False

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from rich import box
@@ -19,6 +20,7 @@ from escriba.errors import EscribaError
 from escriba.formats.report import ReportPage, report_html
 from escriba.ledger import DocumentRow, PagesRow
 from escriba.local.pipeline import LocalPipeline
+from escriba.policy import Policy
 from escriba.stages.scratch import fetch
 
 _PICTURES = 200
@@ -48,6 +50,14 @@ class Result:
         """Mean over the pages that have one."""
         sure = [(row.confidence, row.pages) for row in self.rows if row.confidence is not None]
         return sum(c * n for c, n in sure) / sum(n for _, n in sure) if sure else None
+
+
+class Picturable(NamedTuple):
+    """Where a page can be drawn from: page `number` of an object in the results bucket."""
+
+    object_key: str
+    number: int
+    policy: Policy
 
 
 def deliver(pipeline: LocalPipeline, jobs: list[tuple[Path, str]], out: Path) -> list[Result]:
@@ -158,29 +168,32 @@ def _cells(result: Result) -> list[str]:
 def write_report(pipeline: LocalPipeline, results: list[Result], out: Path) -> None:
     """`out/report.html`: each page's picture beside its rendered Markdown, worst pages first."""
     pages = sorted(_report_pages(results), key=_badness)
-    pictured = [_pictured(pipeline, page) if n < _PICTURES else page for n, page in enumerate(pages)]
+    pictured = [_pictured(pipeline, page, place) if n < _PICTURES else page for n, (page, place) in enumerate(pages)]
     rejected = [(result.path.name, result.reason) for result in results if result.output is None]
     (out / "report.html").write_text(report_html(pictured, rejected), "utf-8")
 
 
-def _report_pages(results: list[Result]) -> Iterator[ReportPage]:
+def _report_pages(results: list[Result]) -> Iterator[tuple[ReportPage, Picturable]]:
     for result in results:
         if result.output is None or result.document is None:
             continue
+        policy = Policy.model_validate_json(result.document.policy)
         document = msgspec.json.decode((result.output / "document.json").read_bytes(), type=Document)
+        rows = {number: row for row in result.rows for number in range(row.first, row.last + 1)}
         for page in document.pages:
-            yield ReportPage(document=result.path.name, original_key=result.document.original_key, page=page)
+            row = rows[page.number]
+            yield ReportPage(document=result.path.name, page=page), Picturable(row.object_key, page.number - row.offset, policy)
 
 
-def _badness(entry: ReportPage) -> tuple[int, float]:
+def _badness(entry: tuple[ReportPage, Picturable]) -> tuple[int, float]:
+    page = entry[0].page
     order = {"QUARANTINED": 0, "DEGRADED": 1}
-    return order.get(entry.page.state, 2), entry.page.confidence if entry.page.confidence is not None else 1.0
+    return order.get(page.state, 2), page.confidence if page.confidence is not None else 1.0
 
 
-def _pictured(pipeline: LocalPipeline, entry: ReportPage) -> ReportPage:
-    path = fetch(entry.original_key, pipeline.ports)
+def _pictured(pipeline: LocalPipeline, entry: ReportPage, place: Picturable) -> ReportPage:
     try:
-        picture = pipeline.ports.reader.picture(path, entry.page.number, _PICTURE_PIXELS)
+        picture = pipeline.ports.reader.picture(fetch(place.object_key, pipeline.ports), place.policy, place.number, _PICTURE_PIXELS)
     except EscribaError:
         return entry
     return msgspec.structs.replace(entry, picture=picture)

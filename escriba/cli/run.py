@@ -29,24 +29,30 @@ HANDLERS = {
     "quarantine": quarantine.handler,
 }
 _INTERRUPTED = 130
+_PASSWORDS = "passwords-of-this-run"
 
 
 def run(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders (PDF, PNG, JPEG, TIFF).", metavar="PATH...")],
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders (PDF and pictures).", metavar="PATH...")],
     out: Annotated[Path, typer.Option(help="Where the results go; running again with the same folder resumes.")] = Path("out"),
     languages: Annotated[str, typer.Option(help="ISO 639-2 codes, most likely first, joined by +; the policy's when absent.")] = "",
     policy: Annotated[Path | None, typer.Option(help="A policy file (TOML).")] = None,
+    password: Annotated[list[str] | None, typer.Option(help="For encrypted PDFs; repeat it to have several tried.")] = None,
     workers: Annotated[int, typer.Option(help="Handlers side by side, each with a reader process; 0: one a core.", min=0, max=64)] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a document instead of the table.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
 ) -> None:
     """Read documents with the real pipeline on an embedded AWS: no account, no Docker."""
     wishes = _policy(policy, languages)
+    if password:
+        wishes = wishes.model_copy(update={"password_secret": _PASSWORDS})
     chosen = choose(paths)
     _check_out(out)
     progress = Progress(quiet=json)
     with local_pipeline(out, on_row=progress.on_row) as pipeline:
         pipeline.put_policy(wishes)
+        if password:
+            pipeline.put_secret(_PASSWORDS, "\n".join(password))
         pipeline.resume()
         jobs = [(path, pipeline.upload(path, wishes)) for path in chosen.files]
         dispatcher = pipeline.dispatcher(HANDLERS, workers=workers or os.cpu_count() or 1)

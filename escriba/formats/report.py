@@ -35,7 +35,6 @@ class ReportPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of a document of this name; `picture` is a JPEG, None where it has none."""
 
     document: str
-    original_key: str
     page: Page
     picture: bytes | None = None
 

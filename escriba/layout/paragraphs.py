@@ -22,7 +22,7 @@ def blocks_from_lines(lines: Sequence[Line], page_width: float) -> tuple[Block, 
             groups[-1].append(line)
         else:
             groups.append([line])
-    return tuple(_block(group) for group in groups)
+    return tuple(paragraph(group) for group in groups)
 
 
 def join_rows(lines: Sequence[Line]) -> list[Line]:
@@ -53,7 +53,8 @@ def _continues(group: list[Line], line: Line, page_width: float) -> bool:
     return not (beside or starts_item or ended) and -last.height < below < _LINE_GAP * line.box.height and sizes[1] < _SAME_SIZE * sizes[0]
 
 
-def _block(group: list[Line]) -> Block:
+def paragraph(group: Sequence[Line]) -> Block:
+    """The lines of one paragraph as a block: a list item where they begin with a marker."""
     marker, first = marked(group[0])
     lines = (first, *group[1:]) if marker else tuple(group)
     box = group[0].box

@@ -24,21 +24,25 @@ from escriba.memory.ledger import MemoryLedger
 from escriba.memory.meter import MemoryMeter
 from escriba.memory.objects import MemoryObjectStore
 from escriba.memory.queue import MemoryQueue
+from escriba.memory.secrets import MemorySecrets
 from escriba.messages import object_created
 from escriba.policy import Policy
-from escriba.ports import Clock, Delivery, Ports, Reader
+from escriba.ports import Clock, Delivery, Ports, Reader, Secrets
 from escriba.stages.split import accept
 from escriba.topology import TOPOLOGY, Topology
 from lambdas import assemble_document, quarantine, recognise_pages, split_document
 from lambdas.entry import Received, Work, short_name
 
 _INBOX = "inbox"
+_PASSWORD = "password"  # noqa: S105  (the secret's name)
 
 
 class InMemoryPipeline:
     """Ports, queues and handlers of one pipeline in memory."""
 
-    def __init__(self, *, reader: Reader, scratch: Path, clock: Clock | None = None, topology: Topology = TOPOLOGY) -> None:
+    def __init__(
+        self, *, reader: Reader, scratch: Path, clock: Clock | None = None, topology: Topology = TOPOLOGY, secrets: Secrets | None = None
+    ) -> None:
         clock = clock or SystemClock()
         self.topology = topology
         letters = {q.name: MemoryQueue(q, clock, None) for q in topology.all_queues() if not q.dead_letters}
@@ -53,6 +57,7 @@ class InMemoryPipeline:
             clock=clock,
             meter=MemoryMeter(),
             reader=reader,
+            secrets=secrets or MemorySecrets(),
             scratch=scratch,
             upgrade_window=1,
         )
@@ -111,16 +116,18 @@ class InMemoryPipeline:
         return row, self.ports.ledger.document(row.document_id) if row.document_id else None
 
 
-def read(source: Path | str | bytes, *, policy: Policy | None = None) -> Document:
+def read(source: Path | str | bytes, *, policy: Policy | None = None, password: str = "") -> Document:
     """Read one document through the whole pipeline in memory and return it.
 
     `source` is a path or the file's bytes. Pages that could not be read stand in the document as QUARANTINED, with the reason.
     Raises the `PermanentError` that says why the document was rejected as a whole, and OSError for an unreadable path.
     """
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    wishes = policy or Policy()
+    wishes, secrets = policy or Policy(), MemorySecrets()
+    if password:
+        wishes, secrets = wishes.model_copy(update={"password_secret": _PASSWORD}), MemorySecrets({_PASSWORD: password})
     with tempfile.TemporaryDirectory(prefix="escriba-") as name, closing(IsolatedReader()) as reader:
-        pipeline = InMemoryPipeline(reader=reader, scratch=Path(name))
+        pipeline = InMemoryPipeline(reader=reader, scratch=Path(name), secrets=secrets)
         pipeline.ports.results.put(policy_key(wishes.name), wishes.model_dump_json().encode())
         job_id = pipeline.upload("document", data, policy=wishes.name)
         pipeline.run()

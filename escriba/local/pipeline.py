@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from escriba.aws.clients import client
 from escriba.identity import job_id, policy_key, upload_key
 from escriba.ledger import FINISHED, DocumentRow, JobRow
 from escriba.local.dispatcher import Dispatcher, Handler
@@ -38,6 +39,10 @@ class LocalPipeline:
     def put_policy(self, policy: Policy) -> None:
         """Deploy a policy."""
         self.ports.results.put(policy_key(policy.name), policy.model_dump_json().encode(), content_type="application/json")
+
+    def put_secret(self, name: str, text: str) -> None:
+        """Put a secret where the handlers look for it; it is gone with the process."""
+        client("secretsmanager").create_secret(Name=name, SecretString=text)
 
     def upload(self, path: Path, policy: Policy) -> str:
         """Put a file into the inbox and tell the intake queue as S3 would; returns the job's id."""

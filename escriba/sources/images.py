@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF through Pillow: each frame is a page."""
+"""Pictures through Pillow: one page each, a TIFF as many as it has frames."""
 
 from __future__ import annotations
 
@@ -7,31 +7,47 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import pillow_heif
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from escriba.errors import Corrupt, OverLimit
+from escriba.errors import Corrupt
+from escriba.guards.limits import check_page_size, check_picture
+from escriba.policy import Limits
 from escriba.ports import PageFeatures
 
-MAX_PIXELS = 200_000_000
+pillow_heif.register_heif_opener()
+FORMATS = {
+    "image/png": "PNG",
+    "image/jpeg": "JPEG",
+    "image/tiff": "TIFF",
+    "image/webp": "WEBP",
+    "image/bmp": "BMP",
+    "image/gif": "GIF",
+    "image/jp2": "JPEG2000",
+    "image/heic": "HEIF",
+    "image/avif": "AVIF",
+}
+CUT_OFF = "the file is cut off: only a part of the picture is there"
 _PLAUSIBLE_DPI = range(50, 1201)
 _ASSUMED_DPI = 200
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError, TypeError)
-Image.MAX_IMAGE_PIXELS = None  # checked below, against our own limit and with our own sentence
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError, TypeError, IndexError, KeyError, RuntimeError, OverflowError)
+Image.MAX_IMAGE_PIXELS = None  # checked below, against our own limits and with our own sentence
 
 
 class ImageSource:
     """Implements `opening.Source`. An image has no text layer: it is all pixels."""
 
-    def __init__(self, path: Path, media_type: str) -> None:
+    def __init__(self, path: Path, media_type: str, limits: Limits) -> None:
         """Raises `Corrupt` or `OverLimit`."""
-        self._path, self.media_type = path, media_type
+        self._path, self.media_type, self._limits = path, media_type, limits
         try:
-            self._image = Image.open(path, formats=["PNG", "JPEG", "TIFF"])
+            self._image = Image.open(path, formats=[FORMATS[media_type]])
+            check_picture(self._image.width, self._image.height, path.stat().st_size, limits)
             self.page_count = getattr(self._image, "n_frames", 1) if media_type == "image/tiff" else 1
         except _BROKEN as error:
-            raise Corrupt("the image is broken and cannot be opened") from error
+            raise Corrupt("the picture is broken and cannot be opened") from error
         if self.page_count == 0:
-            raise Corrupt("the image holds no picture")
+            raise Corrupt("the file holds no picture")
 
     def features(self, number: int) -> PageFeatures:
         width, height = self._size(self._frame(number))
@@ -45,13 +61,13 @@ class ImageSource:
         try:
             frame.save(out, "PNG", dpi=(self._dpi(frame), self._dpi(frame)), compress_level=1)
         except _BROKEN as error:
-            raise Corrupt(f"picture {number} is broken and cannot be taken out of its file") from error
+            raise Corrupt("the picture is broken and cannot be taken out of its file") from error
         return out.getvalue()
 
     def page(self, number: int) -> ImagePage:
         frame = self._frame(number)
         width, height = self._size(frame)
-        return ImagePage(frame, number, width, height)
+        return ImagePage(self._path, frame, number, width, height)
 
     def close(self) -> None:
         self._image.close()
@@ -60,17 +76,19 @@ class ImageSource:
         try:
             self._image.seek(number - 1)
         except _BROKEN as error:
-            raise Corrupt(f"picture {number} is broken and cannot be opened") from error
-        pixels = self._image.width * self._image.height
-        if pixels > MAX_PIXELS:
-            raise OverLimit(f"the image has {pixels:,} pixels, more than the {MAX_PIXELS:,} that Escriba opens; scale it down")
+            raise Corrupt("the picture is broken and cannot be opened") from error
+        check_picture(self._image.width, self._image.height, self._path.stat().st_size, self._limits)
         return self._image
 
     def _size(self, frame: Image.Image) -> tuple[float, float]:
         """Points as displayed."""
         dpi = self._dpi(frame)
         width, height = frame.width * 72 / dpi, frame.height * 72 / dpi
-        turned = frame.getexif().get(0x0112, 1) in {5, 6, 7, 8}
+        check_page_size(width, height, self._limits)
+        try:
+            turned = frame.getexif().get(0x0112, 1) in {5, 6, 7, 8}
+        except _BROKEN:
+            turned = False  # a PNG's may stand behind pixels that are broken
         return (height, width) if turned else (width, height)
 
     @staticmethod
@@ -85,18 +103,37 @@ class ImageSource:
 class ImagePage:
     """Implements `ports.PageSource`; `image` gives the pixels there are, whatever resolution is asked for."""
 
-    def __init__(self, frame: Image.Image, number: int, width: float, height: float) -> None:
-        self._frame, self.number, self.width, self.height = frame, number, width, height
+    def __init__(self, path: Path, frame: Image.Image, number: int, width: float, height: float) -> None:
+        self._path, self._frame, self.number, self.width, self.height = path, frame, number, width, height
+        self.flaw = ""
 
     def image(self, dpi: int) -> Any:
         try:
-            upright = ImageOps.exif_transpose(self._frame)
-            return np.asarray(_rgb(upright))
+            return _upright(self._frame)
+        except _BROKEN:
+            return self._salvaged()
+
+    def _salvaged(self) -> Any:
+        """What is there of a file that breaks off, the rest of the picture left grey or black."""
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
+            with Image.open(self._path, formats=[str(self._frame.format)]) as again:
+                again.seek(self._frame.tell())
+                pixels = _upright(again)
         except _BROKEN as error:
-            raise Corrupt("the picture is broken or cut off") from error
+            raise Corrupt("the picture is broken and cannot be read") from error
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+        self.flaw = CUT_OFF
+        return pixels
 
     def native(self) -> Any:
         return None
+
+
+def _upright(image: Image.Image) -> Any:
+    """Turned as its EXIF says, as an array of shape (height, width, 3)."""
+    return np.asarray(_rgb(ImageOps.exif_transpose(image)))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Protocol
 
 from escriba.errors import Unsupported
+from escriba.policy import Limits
 from escriba.ports import PageFeatures, PageSource
 from escriba.sources.images import ImageSource
 from escriba.sources.pdf import PdfSource
 
-_HEAD = 1024  # bytes in which a PDF's mark must stand, as readers have always allowed
+READS = "PDF, PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000, HEIC and AVIF"
+HEAD = 1024  # bytes in which a PDF's mark must stand, as readers have always allowed
 _KINDS = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -18,12 +21,28 @@ _KINDS = {
     b"MM\x00*": "image/tiff",
     b"II+\x00": "image/tiff",
     b"MM\x00+": "image/tiff",
+    b"BM": "image/bmp",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n": "image/jp2",
+    b"\xff\x4f\xff\x51": "image/jp2",
 }
+# The third group of four bytes in files whose first is a length (HEIF family) or a mark of its own (RIFF).
+_BRANDS = {
+    b"WEBP": "image/webp",
+    b"avif": "image/avif",
+    b"avis": "image/avif",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"heim": "image/heic",
+    b"mif1": "image/heic",
+    b"msf1": "image/heic",
+}
+_PDF_OBJECT = re.compile(rb"(^|[\r\n ])\d{1,10} \d{1,5} obj\b")
 _OTHERS = {
     b"PK\x03\x04": "a ZIP archive or office document",
-    b"GIF8": "a GIF image",
-    b"RIFF": "a WebP image or sound",
-    b"BM": "a BMP image",
+    b"RIFF": "a sound or a film",
+    b"\x00\x00\x01\x00": "an icon",
     b"{\\rtf": "an RTF document",
     b"\xd0\xcf\x11\xe0": "an old office document",
     b"%!PS": "a PostScript file",
@@ -52,21 +71,25 @@ class Source(Protocol):
 
 def media_type(head: bytes) -> str:
     """The kind of a file by its first bytes (1,024 are enough), "" when Escriba does not read it."""
-    if b"%PDF-" in head[:_HEAD]:
+    if b"%PDF-" in head[:HEAD]:
         return "application/pdf"
-    return next((kind for mark, kind in _KINDS.items() if head.startswith(mark)), "")
+    if head[4:8] == b"ftyp" or head[:4] == b"RIFF":
+        return _BRANDS.get(head[8:12], "")
+    known = next((kind for mark, kind in _KINDS.items() if head.startswith(mark)), "")
+    # A PDF whose first line was lost still has its objects.
+    return known or ("application/pdf" if _PDF_OBJECT.search(head) else "")
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, limits: Limits | None = None) -> Source:
     """Open a document. Raises `Unsupported`, `Encrypted`, `Corrupt` or `OverLimit` with one sentence for its owner."""
     with path.open("rb") as file:
-        head = file.read(_HEAD)
+        head = file.read(HEAD)
     kind = media_type(head)
     if kind == "application/pdf":
-        return PdfSource(path)
+        return PdfSource(path, limits or Limits())
     if kind:
-        return ImageSource(path, kind)
-    raise Unsupported(f"the file is {_describe(head)}; Escriba reads PDF, PNG, JPEG and TIFF")
+        return ImageSource(path, kind, limits or Limits())
+    raise Unsupported(f"the file is {_describe(head)}; Escriba reads {READS}")
 
 
 def _describe(head: bytes) -> str:

@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 import pymupdf
 
-from escriba.errors import Corrupt, Encrypted
+from escriba.errors import Corrupt, Encrypted, PermanentError
+from escriba.guards.limits import check_page_size
+from escriba.policy import Limits
 from escriba.ports import PageFeatures
 
 MAX_PIXELS = 40_000_000
 """Pixels of one rendered page; a larger page is rendered at a lower resolution."""
 _FEATURE_FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_CID_FOR_UNKNOWN_UNICODE
 _STORE_PERCENT = 50
+
+# PyMuPDF's own errors are RuntimeErrors; MuPDF's come through in places, and broken files surprise its Python code.
+BROKEN = (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError, pymupdf.mupdf.FzErrorBase)
 
 pymupdf.TOOLS.mupdf_display_errors(False)  # noqa: FBT003  (what MuPDF says may quote the document)
 pymupdf.TOOLS.mupdf_display_warnings(False)  # noqa: FBT003
@@ -26,26 +31,32 @@ class PdfSource:
 
     media_type = "application/pdf"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits) -> None:
         """Raises `Encrypted` when a password is needed, `Corrupt` when no page can be found."""
+        self._limits = limits
         try:
             self._document = pymupdf.open(path, filetype="pdf")
             if self._document.needs_pass:
                 raise Encrypted("the PDF is encrypted and needs a password")
             self.page_count = self._document.page_count
-        except (RuntimeError, ValueError) as error:  # PyMuPDF's own errors are RuntimeErrors
+            self.is_portfolio = is_portfolio(self._document)
+        except BROKEN as error:
             raise Corrupt("the PDF is broken and cannot be opened") from error
         if self.page_count == 0:
             raise Corrupt("the PDF has no pages")
 
     def features(self, number: int) -> PageFeatures:
-        page = self._load(number)
+        try:
+            page = self._load(number)
+        except PermanentError:
+            # Whoever reads it will say what is wrong; its neighbours are not to suffer.
+            return PageFeatures(number=number, width=0, height=0)
         try:
             log = page.get_bboxlog()
             text = page.get_text("text", flags=_FEATURE_FLAGS)
-        except (RuntimeError, ValueError):
+        except BROKEN:
             # Nothing is known of it: let the pixels decide.
-            return PageFeatures(number=number, width=page.rect.width, height=page.rect.height, rotation=page.rotation, drawings=1)
+            return PageFeatures(number=number, width=page.rect.width, height=page.rect.height, rotation=page.rotation, image_coverage=1.0)
         kinds = [kind for kind, _ in log]
         visible, hidden = kinds.count("fill-text") + kinds.count("stroke-text"), kinds.count("ignore-text")
         characters = [c for c in text if not c.isspace()]
@@ -66,8 +77,8 @@ class PdfSource:
         try:
             single.insert_pdf(self._document, from_page=number - 1, to_page=number - 1, links=False)
             return bytes(single.tobytes(garbage=3, no_new_id=True))
-        except (RuntimeError, ValueError) as error:
-            raise Corrupt(f"page {number} is broken and cannot be taken out of its document") from error
+        except BROKEN as error:
+            raise Corrupt("the page is broken and cannot be taken out of its document") from error
         finally:
             single.close()
 
@@ -81,13 +92,18 @@ class PdfSource:
         # What MuPDF keeps of earlier pages would grow with the document.
         pymupdf.TOOLS.store_shrink(_STORE_PERCENT)
         try:
-            return self._document.load_page(number - 1)
-        except (RuntimeError, ValueError) as error:
-            raise Corrupt(f"page {number} is broken and cannot be opened") from error
+            page = self._document.load_page(number - 1)
+            width, height = page.rect.width, page.rect.height
+        except BROKEN as error:
+            raise Corrupt("the page is broken and cannot be opened") from error
+        check_page_size(width, height, self._limits)
+        return page
 
 
 class PdfPage:
     """Implements `ports.PageSource`."""
+
+    flaw = ""
 
     def __init__(self, page: Any, number: int) -> None:
         self._page, self.number = page, number
@@ -95,11 +111,22 @@ class PdfPage:
 
     def image(self, dpi: int) -> Any:
         fitting = min(dpi, int(72 * (MAX_PIXELS / max(1.0, self.width * self.height)) ** 0.5))
-        pixmap = self._page.get_pixmap(dpi=max(1, fitting), alpha=False, colorspace=pymupdf.csRGB)
+        try:
+            pixmap = self._page.get_pixmap(dpi=max(1, fitting), alpha=False, colorspace=pymupdf.csRGB)
+        except BROKEN as error:
+            raise Corrupt("the page is broken and cannot be drawn") from error
         return np.frombuffer(pixmap.samples, np.uint8).reshape(pixmap.height, pixmap.width, 3)
 
     def native(self) -> Any:
         return self._page
+
+
+def is_portfolio(document: Any) -> bool:
+    """Whether a PDF is a cover for the documents inside it."""
+    try:
+        return "Collection" in document.xref_get_keys(document.pdf_catalog())
+    except BROKEN:
+        return False
 
 
 def _is_junk(character: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from escriba.document import Page, PageState
-from escriba.errors import EscribaError, PermanentError
+from escriba.errors import EngineTimeout, EscribaError, PermanentError
 from escriba.identity import result_key
 from escriba.ledger import DocumentRow, Outcome, PagesRow
 from escriba.messages import PagesRequested, encode
@@ -17,7 +17,7 @@ from escriba.ports import Ports, Rejection
 from escriba.stages import announce
 from escriba.stages.scratch import fetch
 from escriba.stages.split import send_waiting
-from escriba.topology import MAX_FAILURES
+from escriba.topology import MAX_FAILURES, MAX_TIMEOUTS
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -104,7 +104,7 @@ def give_up(message: PagesRequested, error: Exception, ports: Ports) -> bool:
         failure=failure,
     )
     ports.meter.count("PageFailures")
-    if failures < MAX_FAILURES:
+    if failures < (MAX_TIMEOUTS if isinstance(error, EngineTimeout) else MAX_FAILURES):
         return False
     ports.queues["pages-dlq"].send([encode(message)])
     return True

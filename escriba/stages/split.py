@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from escriba.errors import NotFound, OverLimit, PermanentError, UnknownPolicy
-from escriba.identity import document_id, job_id, original_key, page_object_key, parse_upload_key, policy_key
+from escriba.errors import Encrypted, NotFound, PermanentError, UnknownPolicy
+from escriba.guards.limits import check_bytes, check_pages
+from escriba.identity import document_id, job_id, original_key, page_object_key, parse_upload_key, plain_copy_key, policy_key
 from escriba.ledger import FINISHED, DocumentRow, JobRow, PagesRow
 from escriba.messages import ObjectCreated, PagesRequested, SplitContinued, encode
 from escriba.policy import Policy
@@ -40,10 +41,7 @@ def _take_in(upload: ObjectCreated, job: JobRow, ports: Ports) -> JobRow:
     owner = parse_upload_key(upload.object.key)
     policy = _policy(owner.policy, ports)
     size = ports.inbox.size(upload.object.key, version=upload.object.version_id)
-    if size > policy.limits.max_bytes:
-        raise OverLimit(
-            f"the file has {size:,} bytes, more than the policy's limits.max_bytes = {policy.limits.max_bytes:,}; raise it there"
-        )
+    check_bytes(size, policy.limits)
     path = fetch_upload(upload.object.key, upload.object.version_id, ports)
     sha256 = _sha256(path)
     identity = document_id(owner.tenant, sha256, policy.fingerprint(ports.reader.engine_versions(policy)))
@@ -96,13 +94,10 @@ def plan(document: DocumentRow, first: int, ports: Ports) -> None:
 def _lay_down(document: DocumentRow, first: int, ports: Ports) -> int:
     """Rows and page objects for one range of pages; returns where the next range begins, 0 when this was the last."""
     policy = Policy.model_validate_json(document.policy)
-    path = fetch(document.original_key, ports)
+    key, path = _source(document, policy, ports)
     seen = ports.reader.inspect(path, policy, first, first + PAGES_PER_SPLIT - 1)
-    if seen.total > policy.limits.max_pages:
-        raise OverLimit(
-            f"the document has {seen.total:,} pages, more than the policy's limits.max_pages = {policy.limits.max_pages:,}; raise it there"
-        )
-    ports.ledger.add_pages(document.document_id, _rows(document, seen, policy, path, ports))
+    check_pages(seen.total, policy.limits)
+    ports.ledger.add_pages(document.document_id, _rows(document, seen, policy, key, path, ports))
     last = first + len(seen.features) - 1
     if last < seen.total:
         return last + 1
@@ -110,16 +105,46 @@ def _lay_down(document: DocumentRow, first: int, ports: Ports) -> int:
     return 0
 
 
-def _rows(document: DocumentRow, seen: Inspection, policy: Policy, path: Path, ports: Ports) -> list[PagesRow]:
+def _source(document: DocumentRow, policy: Policy, ports: Ports) -> tuple[str, Path]:
+    """Key and file from which the pages are read: the original, or a plain copy of one that is encrypted or a portfolio."""
+    path = fetch(document.original_key, ports)
+    copy = ports.reader.prepare(path, policy, _passwords(policy, ports))
+    if copy is None:
+        return document.original_key, path
+    key = plain_copy_key(document.document_id)
+    ports.results.upload(copy, key)
+    return key, copy
+
+
+def _passwords(policy: Policy, ports: Ports) -> Sequence[str]:
+    if not policy.password_secret:
+        return ()
+    try:
+        return ports.secrets.get(policy.password_secret).splitlines()
+    except NotFound:
+        raise Encrypted(f"the policy's password_secret = {policy.password_secret!r} names no secret that can be read here") from None
+
+
+def _rows(document: DocumentRow, seen: Inspection, policy: Policy, key: str, path: Path, ports: Ports) -> list[PagesRow]:
     rows = []
     for first, last, route in pack([(page.number, choose_route(page, policy.triage)) for page in seen.features]):
-        object_key, offset = document.original_key, 0
+        object_key, offset = key, 0
         if route == "ocr" and seen.total > 1:
             # The reader of one page shall not have to fetch a thousand: it gets a file of its own.
-            object_key, offset = page_object_key(document.document_id, first), first - 1
-            ports.results.put(object_key, ports.reader.cut(path, first))
+            object_key, offset = _cut(document, first, policy, key, path, ports)
         rows.append(PagesRow(first=first, last=last, route=route, object_key=object_key, offset=offset, generation=document.generation))
     return rows
+
+
+def _cut(document: DocumentRow, number: int, policy: Policy, key: str, path: Path, ports: Ports) -> tuple[str, int]:
+    """Object and offset of one page's own file; the whole document's when the page cannot be taken out: its reader will say why."""
+    try:
+        content = ports.reader.cut(path, policy, number)
+    except PermanentError:
+        return key, 0
+    object_key = page_object_key(document.document_id, number)
+    ports.results.put(object_key, content)
+    return object_key, number - 1
 
 
 def send_waiting(document: DocumentRow, rows: Iterable[PagesRow], ports: Ports) -> None:

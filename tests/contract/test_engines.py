@@ -17,7 +17,8 @@ from escriba.ports import Engine
 from escriba.sources.opening import Source, open_source
 from tests.documents import EXAMPLES, picture, text_pdf
 
-BUILT_IN = ("text_layer", "rapidocr")
+BUILT_IN = ("text_layer", "rapidocr", "tesseract")
+POLICY = Policy(languages=("eng",))
 
 
 @cache
@@ -37,13 +38,13 @@ def source(tmp_path: Path, content: bytes) -> Source:
 
 
 def read(any_engine: Engine, opened: Source) -> list[tuple[Block, ...]]:
-    answers = any_engine.read([opened.page(n) for n in range(1, opened.page_count + 1)], Policy())
+    answers = any_engine.read([opened.page(n) for n in range(1, opened.page_count + 1)], POLICY)
     assert not any(isinstance(answer, EngineRejected) for answer in answers)
     return [tuple(answer) for answer in answers]  # type: ignore[arg-type]
 
 
-def test_both_engines_are_installed() -> None:
-    """The package brings two engines."""
+def test_the_engines_are_installed() -> None:
+    """The package brings three."""
     assert set(BUILT_IN) <= set(engines.installed())
 
 
@@ -104,5 +105,5 @@ def test_listing_engines_imports_none_of_their_libraries() -> None:
 
 def test_an_unknown_engine_is_named_with_those_there_are() -> None:
     """The way out stands in the sentence."""
-    with pytest.raises(ConfigurationError, match=r"no engine named 'nothing'.*rapidocr, text_layer"):
+    with pytest.raises(ConfigurationError, match=r"no engine named .nothing.*rapidocr, tesseract, text_layer"):
         engines.load("nothing")

@@ -52,7 +52,10 @@ class ObedientReader:
         )
         return Inspection("application/pdf", len(routes), features)
 
-    def cut(self, path: Path, number: int) -> bytes:
+    def prepare(self, path: Path, policy: Policy, passwords: Sequence[str]) -> Path | None:
+        return None
+
+    def cut(self, path: Path, policy: Policy, number: int) -> bytes:
         return path.read_bytes()
 
     def read(self, path: Path, policy: Policy, route: Route, first: int, last: int, offset: int) -> Sequence[Page | Rejection]:
@@ -70,7 +73,7 @@ class ObedientReader:
             answers.append(Rejection(number, "corrupt", "broken page") if number in self.refused else _page(number, route))
         return answers
 
-    def picture(self, path: Path, number: int, pixels: int) -> bytes:
+    def picture(self, path: Path, policy: Policy, number: int, pixels: int) -> bytes:
         return b""
 
     def engine_versions(self, policy: Policy) -> Mapping[str, str]:

@@ -136,8 +136,8 @@ def test_the_report_needs_nothing_and_runs_nothing() -> None:
     evil = "<img src=x onerror=alert(1)>"
     html = report_html(
         [
-            ReportPage(document=evil, original_key="k", page=page(block(evil), confidence=0.5), picture=b"\xff\xd8"),
-            ReportPage(document="b", original_key="k", page=page(state="DEGRADED", reason="low")),
+            ReportPage(document=evil, page=page(block(evil), confidence=0.5), picture=b"\xff\xd8"),
+            ReportPage(document="b", page=page(state="DEGRADED", reason="low")),
         ],
         [(evil, "because <b>")],
     )

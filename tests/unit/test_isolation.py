@@ -19,9 +19,10 @@ from escriba.isolated import Answer, Request, Worker, frame, read_exactly, serve
 from escriba.isolation import IsolatedReader
 from escriba.policy import Limits, Ocr, Policy
 from escriba.ports import Inspection, Rejection
+from escriba.triage import choose_route
 from tests.documents import DEVOUR, DIE, EXAMPLES, FAIL, HANG, LEAVE, PRINT, install_obedient, orders_pdf, picture, text_pdf
 
-POLICY = Policy(ocr=Ocr(engine="obedient"), limits=Limits(page_seconds=2))
+POLICY = Policy(ocr=Ocr(engine="obedient"), limits=Limits(page_seconds=4))
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def orders(tmp_path: Path, *given: int) -> Path:
     [
         (DIE, EngineUnavailable, "killed by signal 9"),
         (LEAVE, EngineUnavailable, "ended by itself with status 3"),
-        (HANG, EngineTimeout, "did not answer within 2 s"),
+        (HANG, EngineTimeout, "did not answer within 4 s"),
         (DEVOUR, EngineOutOfMemory, "more than its 2000 MiB"),
         (FAIL, EngineUnavailable, r"failed inside \(ValueError\)$"),
     ],
@@ -112,15 +113,34 @@ def test_an_image_sent_the_text_layers_way_is_rejected_page_by_page(reader: Isol
     assert reader.read(path, POLICY, "text_layer", 1, 1, 0) == [Rejection(1, "engine_rejected", "an image has no text layer")]
 
 
+class Stumbling(IsolatedReader):
+    """Dies of looking at page 2, in company or alone."""
+
+    def _ask(self, request: Request, seconds: float) -> bytes:
+        if request.task == "inspect" and request.first <= 2 <= request.last:
+            raise EngineTimeout(f"not within {seconds}")
+        return super()._ask(request, seconds)
+
+
+def test_a_page_that_cannot_be_looked_at_hides_no_other() -> None:
+    """The others are looked at one by one; it gets the features of a page that shows nothing, and so the route of pixels."""
+    stumbling = Stumbling()
+    seen = stumbling.inspect(EXAMPLES / "mixed.pdf", POLICY, 1, 500)
+    stumbling.close()
+    assert (seen.total, [page.number for page in seen.features]) == (4, [1, 2, 3, 4])
+    assert [choose_route(page, POLICY.triage) for page in seen.features] == ["text_layer", "ocr", "text_layer", "text_layer"]
+    assert (seen.features[1].width, seen.features[2].width) == (0, 842)
+
+
 def test_cut_and_picture(reader: IsolatedReader, tmp_path: Path) -> None:
     """A cut page is a document of one page; a picture is a JPEG within its bounds."""
     path = tmp_path / "x"
-    path.write_bytes(reader.cut(EXAMPLES / "mixed.pdf", 3))
+    path.write_bytes(reader.cut(EXAMPLES / "mixed.pdf", POLICY, 3))
     seen = reader.inspect(path, POLICY, 1, 9)
     assert (seen.total, seen.features[0].rotation, round(seen.features[0].width)) == (1, 90, 842)
     from PIL import Image
 
-    image = Image.open(io.BytesIO(reader.picture(EXAMPLES / "mixed.pdf", 3, 300)))
+    image = Image.open(io.BytesIO(reader.picture(EXAMPLES / "mixed.pdf", POLICY, 3, 300)))
     assert (image.format, max(image.size)) == ("JPEG", 300)
 
 

@@ -13,9 +13,8 @@ from PIL import Image
 
 from escriba.document import Block, BoundingBox, Line, Page, Word
 from escriba.errors import Corrupt, Encrypted, OverLimit, Unsupported
-from escriba.policy import Policy, Triage
+from escriba.policy import Limits, Policy, Triage
 from escriba.ports import PageFeatures
-from escriba.sources import images
 from escriba.sources.opening import open_source
 from escriba.triage import choose_route, pack, shortcoming
 from tests.documents import EXAMPLES, picture
@@ -32,7 +31,8 @@ def put(tmp_path: Path, content: bytes) -> Path:
     [
         (b"", "empty"),
         (b"PK\x03\x04....", "ZIP"),
-        (b"GIF89a", "GIF"),
+        (b"\x00\x00\x01\x00\x01", "icon"),
+        (b"RIFF....WAVE", "sound"),
         (b"hello", "plain text"),
         (b"<html>", "HTML"),
         (b"\x00\xff\xfe\x80" * 10, "unknown kind"),
@@ -40,7 +40,7 @@ def put(tmp_path: Path, content: bytes) -> Path:
 )
 def test_other_kinds_are_named(tmp_path: Path, content: bytes, sentence: str) -> None:
     """What it is, and what Escriba reads."""
-    with pytest.raises(Unsupported, match=f"{sentence}.*PDF, PNG, JPEG and TIFF"):
+    with pytest.raises(Unsupported, match=f"{sentence}.*PDF, PNG, JPEG, TIFF, WebP"):
         open_source(put(tmp_path, content))
 
 
@@ -149,15 +149,25 @@ def test_a_photo_is_turned_as_its_camera_says(tmp_path: Path) -> None:
     assert source.page(1).image(72).shape == (40, 20, 3)
 
 
-def test_a_cut_off_picture_is_corrupt_and_a_vast_one_over_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each with its own sentence."""
+def test_a_cut_off_picture_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """The pixels that are there, and a flaw that makes the page DEGRADED."""
     content = picture("some text", "JPEG")
-    source = open_source(put(tmp_path, content[: len(content) // 2]))
-    with pytest.raises(Corrupt, match="broken or cut off"):
-        source.page(1).image(200)
-    monkeypatch.setattr(images, "MAX_PIXELS", 100)
-    with pytest.raises(OverLimit, match="more than the 100"):
-        open_source(put(tmp_path, content)).features(1)
+    page = open_source(put(tmp_path, content[: len(content) // 2])).page(1)
+    assert page.image(200).shape == (200, 600, 3)
+    assert "cut off" in page.flaw
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        ({"max_pixels": 100}, "120,000 pixels, more than the policy's limits.max_pixels = 100"),
+        ({"max_page_inches": 1}, "3 inches long, more than the policy's limits.max_page_inches = 1"),
+    ],
+)
+def test_a_vast_picture_is_over_a_limit(tmp_path: Path, limits: dict[str, int], sentence: str) -> None:
+    """The sentence names the figure, the limit and where to raise it."""
+    with pytest.raises(OverLimit, match=sentence):
+        open_source(put(tmp_path, picture("some text")), Limits(**limits)).features(1)
 
 
 @pytest.mark.parametrize(
