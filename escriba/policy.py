@@ -40,6 +40,12 @@ class Ocr(_Section):
     min_confidence: float = Field(default=0.6, ge=0, le=1, description="mean confidence below which a page is DEGRADED")
 
 
+class Chunks(_Section):
+    """How documents are cut for retrieval."""
+
+    target_tokens: int = Field(default=400, ge=8, description="length that a chunk is not to exceed, about four characters a token")
+
+
 class Limits(_Section):
     """What is refused, and how long one page may take."""
 
@@ -59,6 +65,7 @@ class Policy(_Section):
     languages: tuple[str, ...] = Field(default=("por", "eng"), min_length=1, description="ISO 639-2 codes, most likely first")
     triage: Triage = Triage()
     ocr: Ocr = Ocr()
+    chunks: Chunks = Chunks()
     limits: Limits = Limits()
     password_secret: str = Field(default="", description="name of the secret that holds passwords for encrypted PDFs, one a line")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -10,24 +11,33 @@ from typing import Self
 import msgspec
 
 from escriba.document import SCHEMA_VERSION, Document, Page
+from escriba.formats.chunks import Chunk, Chunker
 from escriba.formats.markdown import page_markdown, page_text
+from escriba.policy import Policy
 
-CONTENT_TYPES = {".md": "text/markdown; charset=utf-8", ".txt": "text/plain; charset=utf-8", ".json": "application/json"}
+CONTENT_TYPES = {
+    ".md": "text/markdown; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+}
 _ENCODER = msgspec.json.Encoder()
 
 
 class OutputWriter:
-    """Writes `document.md`, `document.txt` and `document.json` into a directory; pages are added in order.
+    """Writes `document.md`, `document.txt`, `document.json` and `chunks.jsonl` into a directory; pages are added in order.
 
     Nothing but content and policy goes in: no job, revision, attempt or time, so that two runs give the same bytes.
     """
 
-    def __init__(self, directory: Path, sha256: str, media_type: str, languages: tuple[str, ...]) -> None:
+    def __init__(self, directory: Path, sha256: str, media_type: str, policy: Policy) -> None:
         self._stack = ExitStack()
+        self._chunker = Chunker(sha256, policy.chunks.target_tokens)
+        self._chunks = self._stack.enter_context((directory / "chunks.jsonl").open("wb"))
         self._markdown, self._text, self._json = (
             self._stack.enter_context((directory / f"document.{suffix}").open("wb")) for suffix in ("md", "txt", "json")
         )
-        empty = Document(schema_version=SCHEMA_VERSION, sha256=sha256, media_type=media_type, languages=languages, pages=())
+        empty = Document(schema_version=SCHEMA_VERSION, sha256=sha256, media_type=media_type, languages=policy.languages, pages=())
         self._json.write(_ENCODER.encode(empty).removesuffix(b"]}"))
         self._separator = b"\n"
 
@@ -37,6 +47,11 @@ class OutputWriter:
         self._text.write(page_text(page).encode())
         self._json.write(self._separator + _ENCODER.encode(page))
         self._separator = b",\n"
+        self._write_chunks(self._chunker.add(page))
+
+    def _write_chunks(self, chunks: Iterable[Chunk]) -> None:
+        for chunk in chunks:
+            self._chunks.write(_ENCODER.encode(chunk) + b"\n")
 
     def __enter__(self) -> Self:
         return self
@@ -44,6 +59,7 @@ class OutputWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is None:
             self._json.write(b"\n]}\n")
+            self._write_chunks(self._chunker.end())
         self._stack.close()
 
 

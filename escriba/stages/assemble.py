@@ -55,7 +55,7 @@ def _write(directory: Path, document: DocumentRow, rows: list[PagesRow], ports: 
     for page in _read_pages(rows, ports):
         census.add(page)
     policy = Policy.model_validate_json(document.policy)
-    with OutputWriter(directory, document.sha256, document.media_type, policy.languages) as writer:
+    with OutputWriter(directory, document.sha256, document.media_type, policy) as writer:
         for page in _read_pages(rows, ports):
             writer.add(promote(page, census))
     (directory / "usage.json").write_bytes(usage_json(document, rows))

@@ -14,7 +14,7 @@ import pytest
 
 from tests.documents import DIE, EXAMPLES, FAIL, HANG, PRINT, install_obedient, orders_pdf, picture, text_pdf
 
-OUTPUTS = ("document.md", "document.json", "document.txt")
+OUTPUTS = ("document.md", "document.json", "document.txt", "chunks.jsonl")
 
 
 def escriba(*arguments: object, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

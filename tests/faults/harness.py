@@ -22,7 +22,7 @@ from escriba.memory.queue import MemoryQueue
 from escriba.policy import Policy
 from escriba.ports import Inspection, PageFeatures, Rejection
 
-OUTPUTS = ("document.json", "document.md", "document.txt")
+OUTPUTS = ("chunks.jsonl", "document.json", "document.md", "document.txt")
 
 
 def made_up(routes: str, *, seed: str = "") -> bytes:

@@ -15,6 +15,7 @@ from escriba.document import Block, BoundingBox, Document, Line, Page, Table, Wo
 from escriba.formats.markdown import page_markdown, page_text
 from escriba.formats.outputs import OutputWriter, document_schema
 from escriba.formats.report import ReportPage, report_html
+from escriba.policy import Policy
 from tests.documents import ROOT
 
 BOX = BoundingBox(0, 0, 10, 10)
@@ -102,7 +103,7 @@ def test_outputs_are_streams_of_pages(tmp_path: Path) -> None:
     """document.json is one valid document, page by page; two writers give the same bytes."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        with OutputWriter(tmp_path / name, "ab", "application/pdf", ("por",)) as writer:
+        with OutputWriter(tmp_path / name, "ab", "application/pdf", Policy(languages=("por",))) as writer:
             writer.add(PAGE)
             writer.add(page(number=2, state="QUARANTINED", reason="gone"))
     for output in ("document.md", "document.txt", "document.json"):
@@ -116,7 +117,7 @@ def test_a_broken_off_output_is_no_document(tmp_path: Path) -> None:
     """When assembling fails, no file pretends to be whole."""
 
     def break_off() -> None:
-        with OutputWriter(tmp_path, "ab", "application/pdf", ("por",)) as writer:
+        with OutputWriter(tmp_path, "ab", "application/pdf", Policy(languages=("por",))) as writer:
             writer.add(PAGE)
             raise RuntimeError
 
