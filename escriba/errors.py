@@ -12,6 +12,7 @@ EscribaError
 │   ├── Encrypted           a password is needed
 │   ├── Corrupt             the file is broken beyond opening
 │   ├── OverLimit           a limit of the policy or the deployment was exceeded
+│   ├── EngineMissing       the policy names an engine, or a language for it, that is not installed
 │   ├── UnknownPolicy       the upload's key names a policy that is not deployed
 │   └── EngineRejected      the engine looked at the page and refused it
 ├── MessageError            a message that cannot be decoded; never acknowledged, goes to the dead-letter queue
@@ -81,6 +82,13 @@ class OverLimit(PermanentError):
     """A limit of the policy or the deployment was exceeded."""
 
     code = "over_limit"
+    surroundings = True
+
+
+class EngineMissing(PermanentError):
+    """The policy names an engine, or a language for it, that is not installed."""
+
+    code = "engine_missing"
     surroundings = True
 
 

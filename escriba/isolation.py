@@ -82,7 +82,11 @@ class IsolatedReader:
         return [_PAGE.decode(body) if is_page else _REJECTION.decode(body) for is_page, body in zip(kinds, bodies, strict=True)]
 
     def engine_versions(self, policy: Policy) -> Mapping[str, str]:
-        return {name: engines.load(name, self._extra).version for name in ("text_layer", policy.ocr.engine)}
+        wanted = {name: engines.load(name, self._extra) for name in ("text_layer", policy.ocr.engine)}
+        for engine in wanted.values():
+            if hasattr(engine, "check"):
+                engine.check(policy)
+        return {name: engine.version for name, engine in wanted.items()}
 
     def close(self) -> None:
         child, self._child = self._child, None

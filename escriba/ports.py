@@ -158,7 +158,7 @@ class Reader(Protocol):
         """Page `number` of a file as a JPEG of at most `pixels` on its longer side, for a person to look at."""
 
     def engine_versions(self, policy: Policy) -> Mapping[str, str]:
-        """Name and version of each engine that the policy may use."""
+        """Name and version of each engine that the policy may use. Raises `EngineMissing`."""
 
     def close(self) -> None:
         """End the child process, if there is one; the next call starts a fresh one."""
@@ -181,7 +181,10 @@ class PageSource(Protocol):
 
 
 class Engine(Protocol):
-    """Reads pages. Made once a process, without arguments; found by entry point group `escriba.engines`."""
+    """Reads pages. Made once a process, without arguments; found by entry point group `escriba.engines`.
+
+    One that cannot read under every policy has a method `check(policy)` too, which raises `EngineMissing` with the way out.
+    """
 
     name: str
     version: str

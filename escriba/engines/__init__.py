@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
-from escriba.errors import ConfigurationError
+from escriba.errors import EngineMissing
 from escriba.ports import Engine
 
 GROUP = "escriba.engines"
@@ -24,8 +24,8 @@ def installed(extra: dict[str, str] | None = None) -> dict[str, EntryPoint]:
 
 
 def load(name: str, extra: dict[str, str] | None = None) -> Engine:
-    """One engine, made but without its models loaded. Raises `ConfigurationError` for a name that is not installed."""
+    """One engine, made but without its models loaded. Raises `EngineMissing` for a name that is not installed."""
     engines = installed(extra)
     if name not in engines:
-        raise ConfigurationError(f"there is no engine named {name!r}; installed are {', '.join(sorted(engines))}")
+        raise EngineMissing(f"there is no engine named {name!r}; installed are {', '.join(sorted(engines))}")
     return cast("Engine", engines[name].load()())

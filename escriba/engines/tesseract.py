@@ -14,7 +14,7 @@ import numpy as np
 import tesserocr
 
 from escriba.document import Block, BoundingBox, Line, Word
-from escriba.errors import EngineRejected
+from escriba.errors import EngineMissing, EngineRejected
 from escriba.layout.paragraphs import paragraph
 from escriba.layout.skew import carried_back, skew, turned
 from escriba.policy import Policy
@@ -46,21 +46,20 @@ class Tesseract:
         self._apis: dict[tuple[str, ...], Any] = {}
 
     @staticmethod
-    def missing(policy: Policy) -> str:
-        """Why pages cannot be read under this policy on this machine; empty when they can."""
+    def check(policy: Policy) -> None:
+        """Raises `EngineMissing` when this machine has no data for the policy's languages."""
         if data_folder(policy.languages) is not None:
-            return ""
+            return
         absent = [language for language in policy.languages if data_folder([language]) is None] or policy.languages
         names = ", ".join(absent)
-        return (
+        raise EngineMissing(
             f"Tesseract has no data for {names}; install it (Debian: tesseract-ocr-{absent[0]}) or put {absent[0]}.traineddata into a folder, "
             "beside those of the other languages, and name it in TESSDATA_PREFIX"
         )
 
     def read(self, pages: Sequence[PageSource], policy: Policy) -> list[tuple[Block, ...] | EngineRejected]:
         """Each page rendered at the policy's resolution: paragraphs in Tesseract's own order, with boxes and confidences."""
-        if why := self.missing(policy):
-            return [EngineRejected(why) for _ in pages]
+        self.check(policy)
         return [self._read(page, policy) for page in pages]
 
     def _read(self, page: PageSource, policy: Policy) -> tuple[Block, ...]:

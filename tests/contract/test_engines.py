@@ -11,7 +11,7 @@ import pytest
 
 from escriba import engines
 from escriba.document import Block
-from escriba.errors import ConfigurationError, EngineRejected
+from escriba.errors import EngineMissing, EngineRejected
 from escriba.policy import Policy
 from escriba.ports import Engine
 from escriba.sources.opening import Source, open_source
@@ -105,5 +105,5 @@ def test_listing_engines_imports_none_of_their_libraries() -> None:
 
 def test_an_unknown_engine_is_named_with_those_there_are() -> None:
     """The way out stands in the sentence."""
-    with pytest.raises(ConfigurationError, match=r"no engine named .nothing.*rapidocr, tesseract, text_layer"):
+    with pytest.raises(EngineMissing, match=r"no engine named .nothing.*rapidocr, tesseract, text_layer"):
         engines.load("nothing")

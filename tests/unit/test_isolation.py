@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from escriba.document import Page
-from escriba.errors import ConfigurationError, Corrupt, EngineOutOfMemory, EngineTimeout, EngineUnavailable, Unsupported
+from escriba.errors import Corrupt, EngineMissing, EngineOutOfMemory, EngineTimeout, EngineUnavailable, Unsupported
 from escriba.isolated import Answer, Request, Worker, frame, read_exactly, serve
 from escriba.isolation import IsolatedReader
 from escriba.policy import Limits, Ocr, Policy
@@ -148,7 +148,7 @@ def test_versions_need_no_child_and_unknown_engines_are_named(reader: IsolatedRe
     """Versions are known without starting a process; an unknown engine is a configuration error."""
     assert reader.engine_versions(POLICY).keys() == {"text_layer", "obedient"}
     assert reader.pid == 0
-    with pytest.raises(ConfigurationError, match="installed are"):
+    with pytest.raises(EngineMissing, match="installed are"):
         reader.engine_versions(Policy(ocr=Ocr(engine="nobody")))
 
 
