@@ -36,6 +36,8 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     offset: int = 0
     route: Route = "text_layer"
     passwords: tuple[str, ...] = ()
+    pages: str = ""
+    out: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -117,6 +119,15 @@ class Worker:
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=70)
         return out.getvalue()
+
+    def do_write_pdf(self, request: Request) -> bytes:
+        """Nothing: the PDF stands at `out`. `pages` is a file of pages, one in JSON a line."""
+        from escriba.formats.searchable_pdf import write_searchable_pdf  # noqa: PLC0415
+
+        decoder = msgspec.json.Decoder(Page)
+        with Path(request.pages).open("rb") as lines:
+            write_searchable_pdf(self._source(request), Path(request.path), map(decoder.decode, lines), Path(request.out))
+        return b""
 
     def do_read(self, request: Request) -> bytes:
         """Which answers are pages, and the answers."""

@@ -28,6 +28,7 @@ from escriba.ports import Inspection, PageFeatures, Rejection
 _LOOK_SECONDS = 20.0  # for a range of pages; each needs milliseconds
 _LOOK_AT_ONE_SECONDS = 5.0
 _PICTURE_SECONDS = 10.0
+_WRITE_SECONDS = 0.2  # a page of the searchable PDF
 _START_SECONDS = 60.0
 _HEADER = 4
 _INSPECTION = msgspec.msgpack.Decoder(Inspection)
@@ -71,6 +72,10 @@ class IsolatedReader:
 
     def picture(self, path: Path, policy: Policy, number: int, pixels: int) -> bytes:
         return self._look("picture", path, policy, number, pixels, _PICTURE_SECONDS)
+
+    def write_pdf(self, path: Path, policy: Policy, pages: Path, out: Path, total: int) -> None:
+        request = Request("write_pdf", str(path), policy.model_dump_json(), pages=str(pages), out=str(out))
+        self._ask(request, _LOOK_SECONDS + _WRITE_SECONDS * total)
 
     def _look(self, task: str, path: Path, policy: Policy, first: int, last: int, seconds: float = _LOOK_SECONDS) -> bytes:
         return self._ask(Request(task, str(path), policy.model_dump_json(), first=first, last=last), seconds)

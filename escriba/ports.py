@@ -157,6 +157,9 @@ class Reader(Protocol):
     def picture(self, path: Path, policy: Policy, number: int, pixels: int) -> bytes:
         """Page `number` of a file as a JPEG of at most `pixels` on its longer side, for a person to look at."""
 
+    def write_pdf(self, path: Path, policy: Policy, pages: Path, out: Path, total: int) -> None:
+        """Write the searchable PDF of a file of `total` pages to `out`; `pages` holds those read by OCR, one in JSON a line."""
+
     def engine_versions(self, policy: Policy) -> Mapping[str, str]:
         """Name and version of each engine that the policy may use. Raises `EngineMissing`."""
 

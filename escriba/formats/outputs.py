@@ -20,6 +20,7 @@ CONTENT_TYPES = {
     ".txt": "text/plain; charset=utf-8",
     ".json": "application/json",
     ".jsonl": "application/jsonl",
+    ".pdf": "application/pdf",
 }
 _ENCODER = msgspec.json.Encoder()
 

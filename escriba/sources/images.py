@@ -53,6 +53,18 @@ class ImageSource:
         width, height = self._size(self._frame(number))
         return PageFeatures(number=number, width=round(width, 2), height=round(height, 2), image_coverage=1.0)
 
+    def picture(self, number: int) -> bytes:
+        """The frame upright, as a file that a PDF can hold: a JPEG as it is, anything else as PNG."""
+        frame = self._frame(number)
+        if self.media_type == "image/jpeg" and frame.getexif().get(0x0112, 1) == 1 and frame.mode in {"L", "RGB"}:
+            return self._path.read_bytes()
+        out = io.BytesIO()
+        if frame.mode == "1":
+            frame.save(out, "PNG")
+        else:
+            Image.fromarray(self.page(number).image(0)).save(out, "PNG", compress_level=1)
+        return out.getvalue()
+
     def cut(self, number: int) -> bytes:
         if self.page_count == 1:
             return self._path.read_bytes()

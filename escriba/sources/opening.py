@@ -62,6 +62,9 @@ class Source(Protocol):
     def cut(self, number: int) -> bytes:
         """Page `number` as a file of its own."""
 
+    def picture(self, number: int) -> bytes:
+        """Page `number` of a file of pictures as a picture that a PDF can hold."""
+
     def page(self, number: int) -> PageSource:
         """Page `number` for an engine."""
 

@@ -82,6 +82,9 @@ class PdfSource:
         finally:
             single.close()
 
+    def picture(self, number: int) -> bytes:
+        raise NotImplementedError("a PDF's pages are pages already")
+
     def page(self, number: int) -> PdfPage:
         return PdfPage(self._load(number), number)
 

@@ -10,16 +10,20 @@ from pathlib import Path
 import msgspec
 
 from escriba.document import Page
+from escriba.errors import EscribaError, NotFound, PermanentError
 from escriba.formats.outputs import CONTENT_TYPES, OutputWriter
 from escriba.formats.usage import usage_json
-from escriba.identity import output_prefix
+from escriba.identity import output_prefix, plain_copy_key
 from escriba.layout.headings import FontCensus, promote
 from escriba.ledger import DocumentRow, DocumentState, PagesRow
 from escriba.messages import DocumentReady
 from escriba.policy import Policy
 from escriba.ports import Ports
 from escriba.stages import announce
+from escriba.stages.scratch import fetch
 
+_TRIES = 2  # a PDF that takes too long or too much once will do so again
+_ENCODER = msgspec.json.Encoder()
 _PAGES = msgspec.json.Decoder(tuple[Page, ...])
 
 
@@ -31,7 +35,8 @@ def assemble(message: DocumentReady, ports: Ports) -> None:
         return
     rows = list(ports.ledger.pages(document.document_id))
     with tempfile.TemporaryDirectory(dir=ports.scratch.parent) as name:
-        directory = Path(name)
+        directory = Path(name) / "outputs"
+        directory.mkdir()
         _write(directory, document, rows, ports)
         prefix = output_prefix(document.tenant, document.document_id, message.revision)
         for path in sorted(directory.iterdir()):
@@ -55,10 +60,33 @@ def _write(directory: Path, document: DocumentRow, rows: list[PagesRow], ports: 
     for page in _read_pages(rows, ports):
         census.add(page)
     policy = Policy.model_validate_json(document.policy)
-    with OutputWriter(directory, document.sha256, document.media_type, policy) as writer:
+    recognised = directory.parent / "recognised.jsonl"
+    with OutputWriter(directory, document.sha256, document.media_type, policy) as writer, recognised.open("wb") as ocr:
         for page in _read_pages(rows, ports):
             writer.add(promote(page, census))
+            if page.route == "ocr":
+                ocr.write(_ENCODER.encode(page) + b"\n")
+    _write_pdf(directory / "document.pdf", document, policy, recognised, ports)
     (directory / "usage.json").write_bytes(usage_json(document, rows))
+
+
+def _write_pdf(out: Path, document: DocumentRow, policy: Policy, recognised: Path, ports: Ports) -> None:
+    """The searchable PDF; a document that cannot be written again goes without, for its text is safe."""
+    try:
+        path = fetch(plain_copy_key(document.document_id), ports)
+    except NotFound:
+        path = fetch(document.original_key, ports)
+    for _ in range(_TRIES):
+        try:
+            ports.reader.write_pdf(path, policy, recognised, out, document.total)
+        except EscribaError as error:
+            out.unlink(missing_ok=True)
+            ports.meter.log("warning", "no searchable PDF", document_id=document.document_id, reason=str(error))
+            ports.meter.count("SearchablePdfsMissing")
+            if isinstance(error, PermanentError):
+                return
+        else:
+            return
 
 
 def _read_pages(rows: list[PagesRow], ports: Ports) -> Iterator[Page]:

@@ -22,7 +22,7 @@ from escriba.memory.queue import MemoryQueue
 from escriba.policy import Policy
 from escriba.ports import Inspection, PageFeatures, Rejection
 
-OUTPUTS = ("chunks.jsonl", "document.json", "document.md", "document.txt")
+OUTPUTS = ("chunks.jsonl", "document.json", "document.md", "document.pdf", "document.txt")
 
 
 def made_up(routes: str, *, seed: str = "") -> bytes:
@@ -75,6 +75,9 @@ class ObedientReader:
 
     def picture(self, path: Path, policy: Policy, number: int, pixels: int) -> bytes:
         return b""
+
+    def write_pdf(self, path: Path, policy: Policy, pages: Path, out: Path, total: int) -> None:
+        out.write_bytes(pages.read_bytes())
 
     def engine_versions(self, policy: Policy) -> Mapping[str, str]:
         return {"text_layer": "1", "rapidocr": "1"}

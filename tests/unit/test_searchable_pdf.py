@@ -1,0 +1,142 @@
+"""The searchable PDF looks like the original, finds every word where it stands, and does nothing by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+from pathlib import Path
+
+import pymupdf
+import pytest
+from PIL import Image
+
+from escriba.document import Block, BoundingBox, Line, Page, Word
+from escriba.formats.searchable_pdf import write_searchable_pdf
+from escriba.sources.opening import open_source
+from tests.documents import EXAMPLES, text_pdf
+
+WORDS = (("Ação", 10, 60), ("nº", 90, 60), ("Łódź", 10, 120), ("Straße—", 90, 120))
+
+
+def recognised(number: int, width: float, height: float, *, size: float = 20) -> Page:
+    lines = tuple(Line(box, (Word(text, box, 0.9),)) for text, x, y in WORDS for box in [BoundingBox(x, y, x + 3 * size, y + size)])
+    block = Block(kind="paragraph", box=BoundingBox(0, 0, width, height), lines=lines)
+    return Page(number=number, width=width, height=height, route="ocr", engine="x", state="DONE", blocks=(block,))
+
+
+def scan(tmp_path: Path, rotation: int = 0, crop: bool = False) -> Path:
+    """A PDF with one page of nothing but a picture."""
+    out = io.BytesIO()
+    Image.new("RGB", (300, 200), "white").save(out, "PNG")
+    with pymupdf.open() as document:
+        page = document.new_page(width=300, height=200)
+        page.insert_image(page.rect, stream=out.getvalue())
+        if crop:
+            page.set_cropbox(pymupdf.Rect(20, 10, 290, 190))
+        page.set_rotation(rotation)
+        document.save(tmp_path / "scan.pdf")
+    return tmp_path / "scan.pdf"
+
+
+def written(path: Path, *pages: Page) -> pymupdf.Document:
+    out = path.with_name("out.pdf")
+    source = open_source(path)
+    write_searchable_pdf(source, path, pages, out)
+    source.close()
+    return pymupdf.open(out)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("crop", [False, True])
+def test_each_word_lies_in_its_box_as_displayed(tmp_path: Path, rotation: int, crop: bool) -> None:
+    """Whatever the page's rotation and crop box: same words, accents and all, boxes that overlap by far the most of their area."""
+    path = scan(tmp_path, rotation, crop)
+    with pymupdf.open(path) as document:
+        rect = document[0].rect
+    page = written(path, recognised(1, rect.width, rect.height))[0]
+    found = {word[4]: pymupdf.Rect(word[:4]) * page.rotation_matrix for word in page.get_text("words")}
+    assert set(found) == {text for text, _, _ in WORDS}
+    for text, x, y in WORDS:
+        box = pymupdf.Rect(x, y, x + 60, y + 20)
+        common = pymupdf.Rect(found[text].normalize() & box)
+        assert common.get_area() / (found[text] | box).get_area() > 0.6, (text, found[text], box)
+
+
+def test_the_page_looks_as_before(tmp_path: Path) -> None:
+    """Not a pixel changes."""
+    path = EXAMPLES / "digitalizacao.pdf"
+    copy = tmp_path / "scan.pdf"
+    shutil.copy(path, copy)
+    with pymupdf.open(path) as before:
+        after = written(copy, recognised(1, 595, 842))
+        assert before[0].get_pixmap(dpi=60).samples == after[0].get_pixmap(dpi=60).samples
+
+
+def test_a_page_with_text_keeps_it_alone(tmp_path: Path) -> None:
+    """Text is laid only where there is none."""
+    path = tmp_path / "text.pdf"
+    path.write_bytes(text_pdf("Own words"))
+    assert written(path, recognised(1, 595, 842))[0].get_text().split() == ["Own", "words"]
+
+
+def test_a_picture_becomes_a_page(tmp_path: Path) -> None:
+    """A TIFF of two frames becomes two pages of their size, a photograph stands upright."""
+    path = tmp_path / "frames.tif"
+    Image.new("1", (600, 400), 1).save(path, "TIFF", dpi=(144, 144), save_all=True, append_images=[Image.new("L", (200, 100), 9)])
+    document = written(path, recognised(1, 300, 200))
+    assert [tuple(map(round, page.rect[2:])) for page in document] == [(300, 200), (100, 50)]
+    assert len(document[0].get_text("words")) == 4
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = tmp_path / "photo.jpg"
+    Image.new("RGB", (600, 400), "gray").save(photo, "JPEG", exif=exif)
+    page = written(photo)[0]
+    assert page.rect.height > page.rect.width
+
+
+def armed(tmp_path: Path) -> Path:
+    """A PDF with a script, a launch, an automatic action and an attachment."""
+    path = tmp_path / "armed.pdf"
+    with pymupdf.open(stream=text_pdf("Harmless words"), filetype="pdf") as document:
+        page = document[0]
+        page.insert_link({"kind": pymupdf.LINK_LAUNCH, "from": pymupdf.Rect(0, 0, 9, 9), "file": "calc.exe"})
+        page.insert_link({"kind": pymupdf.LINK_URI, "from": pymupdf.Rect(9, 9, 20, 20), "uri": "https://example.com/"})
+        document.embfile_add("virus.exe", b"MZ-attached-bytes")
+        catalog = document.pdf_catalog()
+        document.xref_set_key(catalog, "OpenAction", "<</S/JavaScript/JS(app.alert\\(1\\))>>")
+        document.xref_set_key(page.xref, "AA", "<</O<</S/JavaScript/JS(app.alert\\(2\\))>>>>")
+        document.save(path)
+    return path
+
+
+def test_nothing_acts_and_links_stay(tmp_path: Path) -> None:
+    """No script, launch, automatic action or attachment; the text and ordinary links are there."""
+    path = armed(tmp_path)
+    document = written(path)
+    content = document.tobytes(expand=255)
+    for danger in (b"/JavaScript", b"/JS", b"/Launch", b"/OpenAction", b"/AA", b"/EmbeddedFile", b"MZ-attached"):
+        assert danger not in content, danger
+    assert document.embfile_count() == 0
+    assert document[0].get_text().split() == ["Harmless", "words"]
+    assert [link.get("uri") for link in document[0].get_links() if link["kind"] == pymupdf.LINK_URI] == ["https://example.com/"]
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    """No date, no random id."""
+    digests = set()
+    for _ in range(2):
+        path = scan(tmp_path)
+        written(path, recognised(1, 300, 200)).close()
+        digests.add(hashlib.sha256((tmp_path / "out.pdf").read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+@pytest.mark.skipif(shutil.which("qpdf") is None, reason="qpdf is not installed")
+@pytest.mark.parametrize("make", [scan, armed])
+def test_qpdf_finds_no_fault(tmp_path: Path, make: object) -> None:
+    """Structure, streams and cross references are sound."""
+    written(make(tmp_path), recognised(1, 300, 200)).close()  # type: ignore[operator]
+    done = subprocess.run(["qpdf", "--check", tmp_path / "out.pdf"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
