@@ -110,6 +110,6 @@ def _say(results: list[outcome.Result], chosen: Chosen, out: Path, *, json: bool
     outcome.print_table(results)
     for line in chosen.notes:
         sys.stdout.write(line + "\n")
-    sys.stdout.write(f"Results: {out}/<name>/document.md, .json, .txt\n")
+    sys.stdout.write(f"Results: {out}/<name>/document.md, .json, .txt, .pdf; chunks.jsonl\n")
     if report:
         sys.stdout.write(f"Report:  {(out / 'report.html').resolve().as_uri()}\n")
