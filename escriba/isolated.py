@@ -18,11 +18,12 @@ import msgspec
 from escriba.document import Page, Route
 from escriba.errors import Encrypted, PermanentError
 from escriba.policy import Policy
-from escriba.ports import Engine, Inspection, Rejection
+from escriba.ports import Engine, Inspection, PageSource, Rejection
 from escriba.triage import shortcoming
 
 _HEADER = 4
 _PR_SET_PDEATHSIG = 1
+_CONTRAST = 40  # of 255
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
@@ -157,7 +158,8 @@ class Worker:
             confidence=_mean_confidence(blocks),
             blocks=tuple(blocks),
         )
-        reason = shape.flaw or shortcoming(page, policy)
+        ink = _ink(shape) if request.route == "ocr" and not blocks else 0.0
+        reason = shape.flaw or shortcoming(page, ink, policy)
         return msgspec.structs.replace(page, state="DEGRADED", reason=reason) if reason else page
 
     def _source(self, request: Request) -> Any:
@@ -179,6 +181,14 @@ class Worker:
         if name not in self._engines:
             self._engines[name] = load(name, self._extra)
         return self._engines[name]
+
+
+def _ink(shape: PageSource) -> float:
+    """Share of a page's pixels that differ clearly from its background."""
+    import cv2  # noqa: PLC0415
+
+    gray = cv2.medianBlur(cv2.cvtColor(shape.image(72), cv2.COLOR_RGB2GRAY), 3)
+    return float((cv2.absdiff(gray, cv2.blur(gray, (51, 51))) > _CONTRAST).mean())
 
 
 def _policy(request: Request) -> Policy:

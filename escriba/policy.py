@@ -38,6 +38,7 @@ class Ocr(_Section):
     engine: str = Field(default="rapidocr", description="name of an installed engine")
     dpi: int = Field(default=200, ge=72, le=600, description="resolution at which pages are rendered, dots per inch")
     min_confidence: float = Field(default=0.6, ge=0, le=1, description="mean confidence below which a page is DEGRADED")
+    max_blank_ink: float = Field(default=0.005, ge=0, le=1, description="share of inked pixels up to which a page without text is blank")
 
 
 class Chunks(_Section):

@@ -52,7 +52,14 @@ class DynamoLedger:
         if reopens(known):
             return self._move_document(
                 known.document_id,
-                {"state": "RECEIVED", "generation": known.generation + 1, "job_id": job.job_id, "code": "", "reason": ""},
+                {
+                    "state": "RECEIVED",
+                    "generation": known.generation + 1,
+                    "job_id": job.job_id,
+                    "policy": document.policy,  # what failed may be what has been changed: a limit, the passwords' secret
+                    "code": "",
+                    "reason": "",
+                },
                 "#state = :was AND #generation = :held",
                 {"was": "REJECTED", "held": known.generation},
             ) or self.document(known.document_id)

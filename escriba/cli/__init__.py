@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import sqlite3
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -10,6 +13,7 @@ from escriba.cli import run, show
 from escriba.errors import EscribaError
 
 USAGE_ERROR = 2
+INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -25,8 +29,23 @@ app.command("show")(show.show)
 
 def main() -> None:
     """The `escriba` command. What a user can cause ends in one sentence, never in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that the terminal cannot show must not end the run
     try:
         app()
     except EscribaError as error:
-        sys.stderr.write(f"escriba: {error}\n")
-        sys.exit(USAGE_ERROR)
+        _end(str(error), USAGE_ERROR)
+    except KeyboardInterrupt:
+        _end("stopped; nothing is lost, run the same command again to go on", INTERRUPTED)
+    except sqlite3.Error as error:
+        _end(
+            f"the run's own files (.escriba in the folder of --out) cannot be used ({error}); choose another folder with --out", USAGE_ERROR
+        )
+    except OSError as error:
+        _end(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), USAGE_ERROR)
+
+
+def _end(sentence: str, status: int) -> NoReturn:
+    sys.stderr.write(f"escriba: {sentence}\n")
+    sys.exit(status)

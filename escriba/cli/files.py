@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,9 @@ def choose(paths: list[Path]) -> Chosen:
         else:
             raise ConfigurationError(f"there is no file or folder {path}")
     files = list(dict.fromkeys(files))
+    for file in files:
+        if not os.access(file, os.R_OK):
+            raise ConfigurationError(f"there is no permission to read {file}; grant it or leave the file out")
     if not files:
         raise ConfigurationError(f"no documents in {', '.join(map(str, paths))}; Escriba reads {READS}")
     return Chosen(files, [f"{skipped} files in the folders are no documents and were left out."] if skipped else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections import Counter
@@ -61,8 +62,8 @@ class Picturable(NamedTuple):
 
 
 def deliver(pipeline: LocalPipeline, jobs: list[tuple[Path, str]], out: Path) -> list[Result]:
-    """Copy each document's current outputs to `out/<stem>/`, made unique where two inputs share a stem."""
-    results, taken = [], Counter[str]()
+    """Copy each document's current outputs to `out/<stem>/`, made unique where inputs share a stem."""
+    results, taken = [], set[Path]()
     for path, identity in jobs:
         job, document = pipeline.job(identity)
         rows: tuple[PagesRow, ...] = ()
@@ -73,7 +74,7 @@ def deliver(pipeline: LocalPipeline, jobs: list[tuple[Path, str]], out: Path) ->
             state, reason = document.state, document.reason
             rows = tuple(pipeline.ports.ledger.pages(document.document_id))
         if document is not None and document.current:
-            output = out / _unique(path.stem or path.name, taken)
+            output = _folder(out, path.stem.lstrip(".") or "document", document.document_id, taken)
             _copy(pipeline, document, output)
             if state == "PARTIAL":
                 reason = _lost(rows)
@@ -81,13 +82,22 @@ def deliver(pipeline: LocalPipeline, jobs: list[tuple[Path, str]], out: Path) ->
     return results
 
 
-def _unique(stem: str, taken: Counter[str]) -> str:
-    name = stem
-    while taken[name]:
-        taken[stem] += 1
-        name = f"{stem}-{taken[stem]}"
-    taken[name] += 1
-    return name
+def _folder(out: Path, stem: str, document_id: str, taken: set[Path]) -> Path:
+    """`out/<stem>`, or with a number behind it where that is another input's, of this run or an earlier one."""
+    for number in itertools.count(1):
+        folder = out / (stem if number == 1 else f"{stem}-{number}")
+        if folder not in taken and not folder.is_file() and _owner(folder) in {"", document_id}:
+            taken.add(folder)
+            return folder
+    raise AssertionError
+
+
+def _owner(folder: Path) -> str:
+    """The document whose outputs a folder holds, "" when it holds none."""
+    try:
+        return str(json.loads((folder / "usage.json").read_bytes())["document_id"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def _copy(pipeline: LocalPipeline, document: DocumentRow, output: Path) -> None:

@@ -20,7 +20,9 @@ from escriba.sources.pdf import BROKEN
 
 _FONT = "EscribaText"
 _INVISIBLE = 3  # PDF's text rendering mode
-_ACTING = re.compile(r"/(JavaScript|JS|Launch|OpenAction|AA|EmbeddedFiles?|EF|AF|Collection|RichMedia|SubmitForm|ImportData)(?![\w.#-])")
+_ACTING = re.compile(
+    r"/(JavaScript|JS|Launch|OpenAction|AA|EmbeddedFiles?|EF|AF|Collection|RichMedia|SubmitForm|ImportData)(?![\w.#-])(\s*\d+ \d+ R)?"
+)
 _FIXED = {"creationDate": "D:20000101000000Z", "modDate": "D:20000101000000Z", "producer": "Escriba", "creator": "Escriba"}
 
 
@@ -38,7 +40,7 @@ def write_searchable_pdf(source: Source, path: Path, read: Iterable[Page], out: 
             document.set_metadata(_FIXED)
             document.del_xml_metadata()
             document.xref_set_key(-1, "ID", "null")
-            document.save(out, garbage=3, deflate=True, no_new_id=True)
+            document.save(out, garbage=2, deflate=True, no_new_id=True)
     except BROKEN as error:
         raise Corrupt("the PDF is too broken to be written again") from error
 
@@ -91,8 +93,16 @@ def _font() -> Any:
 def _disarm(document: Any, xref: int) -> None:
     try:
         before = document.xref_object(xref, compressed=True)
+        if document.xref_is_stream(xref):
+            # Rewriting its dictionary whole would lose the stream: right for an attachment, wrong for a picture.
+            if "/EmbeddedFile" in before:
+                document.update_object(xref, "<<>>")
+            for key in {f"/{name}" for name in document.xref_get_keys(xref)} & {match[0] for match in _ACTING.finditer(before)}:
+                document.xref_set_key(xref, key[1:], "null")
+            return
     except BROKEN:
         return
-    after = _ACTING.sub("/Removed", before)
+    # Without the reference, what it led to (a script in a stream of its own) is not written either.
+    after = _ACTING.sub(lambda match: "/Removed null" if match[2] else "/Removed", before)
     if after != before:
         document.update_object(xref, after)

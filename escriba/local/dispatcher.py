@@ -63,6 +63,7 @@ class Dispatcher:
         self._topology, self._queues, self._handlers, self._clock = topology, queues, handlers, clock
         self._workers, self._retry_delay, self._idle, self._on_worker_end = workers, retry_delay, idle, on_worker_end
         self._running: Counter[str] = Counter()
+        self._busy = 0
         self._lock = threading.Condition()
         self._stop = threading.Event()
         self._failures: list[BaseException] = []
@@ -108,7 +109,6 @@ class Dispatcher:
             finally:
                 with self._lock:
                     self._running[function.name] -= 1
-                    self._lock.notify_all()
         return False
 
     def _take_slot(self, function: FunctionSpec) -> bool:
@@ -121,7 +121,7 @@ class Dispatcher:
     def _wait(self) -> bool:
         """Wait until there may be something to do; False when there never will be."""
         with self._lock:
-            if self._running.total():
+            if self._busy:
                 # Messages come from handlers: look again when one ends, or now and then for what becomes visible with time.
                 self._lock.wait(_LOOK_AGAIN)
                 return True
@@ -132,6 +132,16 @@ class Dispatcher:
         return True
 
     def _invoke(self, function: FunctionSpec, queue: Queue, deliveries: Sequence[Delivery]) -> None:
+        with self._lock:
+            self._busy += 1
+        try:
+            self._answer(function, queue, deliveries)
+        finally:
+            with self._lock:
+                self._busy -= 1
+                self._lock.notify_all()
+
+    def _answer(self, function: FunctionSpec, queue: Queue, deliveries: Sequence[Delivery]) -> None:
         began = self._clock.now()
 
         def left() -> float:

@@ -46,7 +46,8 @@ class LocalPipeline:
 
     def upload(self, path: Path, policy: Policy) -> str:
         """Put a file into the inbox and tell the intake queue as S3 would; returns the job's id."""
-        key = upload_key(TENANT, policy.name, path.name)
+        # A name need not be text on a disk; in a key it must.
+        key = upload_key(TENANT, policy.name, os.fsencode(path.name).decode("utf-8", "replace"))
         version = self.ports.inbox.upload(path, key)
         event = object_created(self.settings.inbox_bucket, key, version, path.stat().st_size, self.ports.clock.now())
         self.ports.queues["intake"].send([event], tenant=TENANT)

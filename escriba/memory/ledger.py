@@ -49,7 +49,7 @@ class MemoryLedger:
                 self._documents[document.document_id] = replace(document, received_at=self._now())
             elif reopens(known):
                 self._documents[document.document_id] = replace(
-                    known, state="RECEIVED", generation=known.generation + 1, job_id=job.job_id, code="", reason=""
+                    known, state="RECEIVED", generation=known.generation + 1, job_id=job.job_id, policy=document.policy, code="", reason=""
                 )
             return self._documents[document.document_id]
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
@@ -118,8 +119,9 @@ def test_only_what_the_surroundings_failed_is_opened_again(ledger: Ledger, code:
     """A missing password may be given next time; broken bytes stay broken."""
     ledger.accept(job(1), new_document())
     ledger.reject(DOC, code, "because")
-    again = ledger.accept(job(2), new_document())
+    again = ledger.accept(job(2), msgspec.structs.replace(new_document(), policy='{"limits": "raised"}'))
     opened = state == "RECEIVED"
+    assert again.policy == ('{"limits": "raised"}' if opened else "{}")
     assert (again.state, again.generation, again.job_id) == (state, 2 if opened else 1, "job2" if opened else "job1")
 
 

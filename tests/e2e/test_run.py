@@ -222,3 +222,42 @@ def test_every_accepted_kind_is_known_by_its_content(tmp_path: Path) -> None:
     assert "plain text" in text["reason"]
     assert "alpha beta" in (tmp_path / "out" / "png" / "document.txt").read_text()
     assert "gamma delta" in (tmp_path / "out" / "jpeg" / "document.txt").read_text()
+
+
+def test_a_raised_limit_lets_a_rejected_document_in(tmp_path: Path) -> None:
+    """The sentence says to raise the limit; raised, the same command with the same folder reads the document."""
+    document, policy = tmp_path / "a.pdf", tmp_path / "policy.toml"
+    document.write_bytes(text_pdf("one", "two"))
+    policy.write_text("[limits]\nmax_pages = 1\n")
+    command = ("run", document, "--policy", policy, "--out", tmp_path / "out", "--no-report")
+    assert "more than the policy's limits.max_pages = 1; raise it there" in escriba(*command).stdout
+    policy.write_text("[limits]\nmax_pages = 2\n")
+    assert escriba(*command).returncode == 0
+
+
+def test_another_document_of_the_same_name_keeps_its_hands_off_earlier_results(tmp_path: Path) -> None:
+    """A later run with the same folder and name writes beside, and a repeated one to where it was."""
+    document = tmp_path / "a.pdf"
+    first, second = text_pdf("first"), text_pdf("second")
+    for content in (first, second, first):
+        document.write_bytes(content)
+        assert escriba("run", document, "--out", tmp_path / "out", "--no-report").returncode == 0
+    assert [(tmp_path / "out" / name / "document.txt").read_text().strip() for name in ("a", "a-2")] == ["first", "second"]
+    assert not (tmp_path / "out" / "a-3").exists()
+
+
+def test_many_more_workers_than_cores_do_no_harm(tmp_path: Path) -> None:
+    """Idle workers wait; they do not wake each other up for ever."""
+    done = escriba("run", EXAMPLES / "report.pdf", "--out", tmp_path, "--no-report", "--workers", 32)
+    assert done.returncode == 0, done.stderr
+
+
+def test_odd_names_and_broken_state_get_a_sentence(tmp_path: Path) -> None:
+    """A name that is no text is read; a damaged journal is named with the way out; neither shows a traceback."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.pdf"))
+    odd.write_bytes(text_pdf("words"))
+    assert escriba("run", tmp_path, "--out", tmp_path / "out", "--no-report", environ={"PYTHONIOENCODING": "ascii"}).returncode == 0
+    (tmp_path / "out" / ".escriba" / "journal.sqlite").write_bytes(b"no database" * 100)
+    done = escriba("show", "bad", "--out", tmp_path / "out")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "choose another folder with --out" in done.stderr

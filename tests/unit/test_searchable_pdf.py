@@ -96,8 +96,14 @@ def test_a_picture_becomes_a_page(tmp_path: Path) -> None:
     assert page.rect.height > page.rect.width
 
 
+def saved_picture() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (30, 30), "red").save(out, "PNG")
+    return out.getvalue()
+
+
 def armed(tmp_path: Path) -> Path:
-    """A PDF with a script, a launch, an automatic action and an attachment."""
+    """A PDF with a script, a launch, an automatic action, an attachment, and a picture with one of their keys."""
     path = tmp_path / "armed.pdf"
     with pymupdf.open(stream=text_pdf("Harmless words"), filetype="pdf") as document:
         page = document[0]
@@ -106,6 +112,12 @@ def armed(tmp_path: Path) -> Path:
         document.embfile_add("virus.exe", b"MZ-attached-bytes")
         catalog = document.pdf_catalog()
         document.xref_set_key(catalog, "OpenAction", "<</S/JavaScript/JS(app.alert\\(1\\))>>")
+        script = document.get_new_xref()
+        document.update_object(script, "<<>>")
+        document.update_stream(script, b"app.alert(3) // in a stream")
+        document.xref_set_key(catalog, "AcroForm", f"<</Fields[]/Hidden<</S/JavaScript/JS {script} 0 R>>>>")
+        page.insert_image(pymupdf.Rect(100, 100, 120, 120), stream=saved_picture())
+        document.xref_set_key(page.get_images()[0][0], "AF", "[]")
         document.xref_set_key(page.xref, "AA", "<</O<</S/JavaScript/JS(app.alert\\(2\\))>>>>")
         document.save(path)
     return path
@@ -116,9 +128,10 @@ def test_nothing_acts_and_links_stay(tmp_path: Path) -> None:
     path = armed(tmp_path)
     document = written(path)
     content = document.tobytes(expand=255)
-    for danger in (b"/JavaScript", b"/JS", b"/Launch", b"/OpenAction", b"/AA", b"/EmbeddedFile", b"MZ-attached"):
+    for danger in (b"/JavaScript", b"/JS", b"/Launch", b"/OpenAction", b"/AA", b"/EmbeddedFile", b"MZ-attached", b"app.alert(3)"):
         assert danger not in content, danger
     assert document.embfile_count() == 0
+    assert document.extract_image(document[0].get_images()[0][0])["width"] == 30
     assert document[0].get_text().split() == ["Harmless", "words"]
     assert [link.get("uri") for link in document[0].get_links() if link["kind"] == pymupdf.LINK_URI] == ["https://example.com/"]
 

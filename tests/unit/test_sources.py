@@ -205,5 +205,12 @@ def test_low_confidence_is_a_shortcoming_of_ocr_only() -> None:
     box = BoundingBox(0, 0, 1, 1)
     blocks = (Block(kind="paragraph", box=box, lines=(Line(box, (Word("a", box, 0.4),)),)),)
     page = Page(number=1, width=1, height=1, route="ocr", engine="x", state="DONE", confidence=0.4, blocks=blocks)
-    assert "0.40" in shortcoming(page, Policy())
-    assert shortcoming(Page(number=1, width=1, height=1, route="text_layer", engine="x", state="DONE"), Policy()) == ""
+    assert "0.40" in shortcoming(page, 0.0, Policy())
+    assert shortcoming(Page(number=1, width=1, height=1, route="text_layer", engine="x", state="DONE"), 1.0, Policy()) == ""
+
+
+def test_a_page_of_which_nothing_was_read_is_degraded_unless_it_is_blank() -> None:
+    """No word and some ink: the page says so; no word and no ink: a blank page is done."""
+    page = Page(number=1, width=1, height=1, route="ocr", engine="x", state="DONE")
+    assert "not blank" in shortcoming(page, 0.02, Policy())
+    assert shortcoming(page, 0.001, Policy()) == ""
