@@ -23,7 +23,7 @@ article > h2 small { font-weight: normal; color: #57606a }
 .pair { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr) }
 .pair > div { padding: 1rem; overflow: auto; max-height: 60rem }
 .pair > div + div { border-left: 1px solid var(--line) }
-img { max-width: 100%; display: block; border: 1px solid var(--line) }
+img { max-width: 100%; box-sizing: border-box; display: block; border: 1px solid var(--line) }
 .text h1 { font-size: 1.3rem } .text h2 { font-size: 1.15rem } .text h3, .text h4, .text h5, .text h6 { font-size: 1rem }
 .text table { border-collapse: collapse; margin: .6rem 0 } .text td, .text th { border: 1px solid #b8c0cc; padding: .2rem .5rem; vertical-align: top }
 .DONE { color: var(--good) } .DEGRADED { color: var(--fair) } .QUARANTINED, .REJECTED { color: var(--bad) }

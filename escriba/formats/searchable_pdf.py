@@ -97,8 +97,8 @@ def _disarm(document: Any, xref: int) -> None:
             # Rewriting its dictionary whole would lose the stream: right for an attachment, wrong for a picture.
             if "/EmbeddedFile" in before:
                 document.update_object(xref, "<<>>")
-            for key in {f"/{name}" for name in document.xref_get_keys(xref)} & {match[0] for match in _ACTING.finditer(before)}:
-                document.xref_set_key(xref, key[1:], "null")
+            for key in set(document.xref_get_keys(xref)) & {match[1] for match in _ACTING.finditer(before)}:
+                document.xref_set_key(xref, key, "null")
             return
     except BROKEN:
         return
