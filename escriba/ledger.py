@@ -6,7 +6,7 @@ in a new generation. Adapters: `memory/ledger.py`, `aws/ledger.py`; one contract
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -138,6 +138,24 @@ def improves(row: PagesRow) -> bool:
 def reopens(document: DocumentRow) -> bool:
     """Whether a new upload of the same bytes is worth another try: what failed was not in the bytes."""
     return document.state == "REJECTED" and document.code in _SURROUNDINGS
+
+
+def counted(rows: Iterable[PagesRow]) -> dict[str, int]:
+    """The document's counters as its rows have them: a document that was opened again has pages that are done already."""
+    counts = dict.fromkeys(("waiting", "done", "degraded", "quarantined"), 0)
+    for row in rows:
+        counts[row.state.lower()] += row.pages
+    return counts
+
+
+def may_assemble(document: DocumentRow, revision: int) -> bool:
+    """Whether this revision is still to be assembled, and can be."""
+    return not document.waiting and document.current < revision and document.state not in {"RECEIVED", "REJECTED"}
+
+
+def may_publish(document: DocumentRow, revision: int) -> bool:
+    """Whether an assembly that began may end: not over a newer one, and not over a document that was opened again meanwhile."""
+    return document.current < revision and document.state not in {"RECEIVED", "PLANNED", "READING"}
 
 
 def settle(row: PagesRow, outcome: Outcome) -> PagesRow:

@@ -35,6 +35,7 @@ class SplitContinued(_Message):
     detail_type: ClassVar[str] = "Split Continued"
     document_id: str
     first: int = Field(ge=1)
+    generation: int = Field(default=1, ge=1)
 
 
 class PagesRequested(_Message):

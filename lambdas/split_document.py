@@ -38,7 +38,9 @@ def split(received: Received, ports: Ports, take_in: Callable[[ObjectCreated], s
         if isinstance(message, ObjectCreated):
             attend(document_id, message, ports)
         else:
-            plan(ports.ledger.document(document_id), message.first, ports)
+            document = ports.ledger.document(document_id)
+            if document.generation == message.generation:
+                plan(document, message.first, ports)
     except RetryableError as error:
         ports.ledger.note_failure(document_id, str(error))
         raise

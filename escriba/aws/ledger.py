@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.exceptions import ClientError
 
 from escriba.aws.items import document_key, from_item, job_key, key, names, pages_key, to_item, to_values
-from escriba.errors import Conflict, NotFound
+from escriba.aws.table import ATTEMPTS, Table, lost
+from escriba.errors import NotFound
 from escriba.ledger import (
     DELIVERED,
     DeadLetter,
@@ -20,7 +19,10 @@ from escriba.ledger import (
     Outcome,
     PagesRow,
     advances,
+    counted,
     improves,
+    may_assemble,
+    may_publish,
     reopens,
     settle,
     single_rows,
@@ -31,22 +33,25 @@ from escriba.ports import Clock
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-T = TypeVar("T")
-_ATTEMPTS = 60
+_COUNTERS = ("waiting", "done", "degraded", "quarantined")
 _DEAD_LETTERS = "DEAD-LETTERS"
-_CONDITION_FAILED = "ConditionalCheckFailedException"
 
 
 class DynamoLedger:
     """Implements `ledger.Ledger`. Partition `DOC#<id>` holds a document (`DOC`) and its rows (`PAGES#first-last`); `JOB#<id>` an upload."""
 
     def __init__(self, client: DynamoDBClient, table: str, clock: Clock) -> None:
-        self._client, self._table, self._clock = client, table, clock
+        self._table, self._clock = Table(client, table, clock), clock
 
     def accept(self, job: JobRow, document: DocumentRow) -> DocumentRow:
+        accepted = self._accept_document(job, document)
+        # The job last: whoever finds it on record finds its document too.
+        self._table.put_new(job_key(job.job_id), job, unless="attribute_not_exists(pk) OR document_id = :none")
+        return accepted
+
+    def _accept_document(self, job: JobRow, document: DocumentRow) -> DocumentRow:
         row = msgspec.structs.replace(document, received_at=self._now())
-        self._put_new(job_key(job.job_id), job)
-        if self._put_new(document_key(document.document_id), row):
+        if self._table.put_new(document_key(document.document_id), row):
             return row
         known = self.document(document.document_id)
         if reopens(known):
@@ -59,6 +64,7 @@ class DynamoLedger:
                     "policy": document.policy,  # what failed may be what has been changed: a limit, the passwords' secret
                     "code": "",
                     "reason": "",
+                    "failure": "",
                 },
                 "#state = :was AND #generation = :held",
                 {"was": "REJECTED", "held": known.generation},
@@ -66,62 +72,68 @@ class DynamoLedger:
         return known
 
     def reject_job(self, job: JobRow) -> None:
-        self._put_new(job_key(job.job_id), job)
+        self._table.put_new(job_key(job.job_id), job)
 
     def job(self, job_id: str) -> JobRow | None:
-        return self._get(job_key(job_id), JobRow)
+        return self._table.get(job_key(job_id), JobRow)
 
     def document(self, document_id: str) -> DocumentRow:
-        row = self._get(document_key(document_id), DocumentRow)
+        row = self._table.get(document_key(document_id), DocumentRow)
         if row is None:
             raise NotFound(f"the ledger knows no document {document_id}")
         return row
 
     def documents(self) -> Iterator[DocumentRow]:
-        pages = self._client.get_paginator("scan").paginate(
-            TableName=self._table, FilterExpression="sk = :sk", ExpressionAttributeValues=to_values({"sk": "DOC"}), ConsistentRead=True
-        )
-        return (from_item(item, DocumentRow) for page in pages for item in page["Items"])
+        return (from_item(item, DocumentRow) for item in self._table.scan("DOC"))
 
     def pages(self, document_id: str) -> Iterator[PagesRow]:
-        for item in self._query(f"DOC#{document_id}", "PAGES#"):
+        for item in self._table.query(f"DOC#{document_id}", "PAGES#"):
             if "unpacked" not in item:
                 yield from_item(item, PagesRow)
 
     def pages_row(self, document_id: str, first: int, last: int) -> PagesRow | None:
-        item = self._client.get_item(TableName=self._table, Key=pages_key(document_id, first, last), ConsistentRead=True).get("Item")
+        item = self._table.item(pages_key(document_id, first, last))
         return None if item is None or "unpacked" in item else from_item(item, PagesRow)
 
     def add_pages(self, document_id: str, rows: Sequence[PagesRow]) -> None:
         for row in rows:
-            self._put_new(pages_key(document_id, row.first, row.last), msgspec.structs.replace(row, sent_at=self._now()))
+            self._table.put_new(pages_key(document_id, row.first, row.last), msgspec.structs.replace(row, sent_at=self._now()))
 
     def planned(self, document_id: str, total: int, media_type: str) -> DocumentRow:
-        change = {"state": "PLANNED", "total": total, "waiting": total, "media_type": media_type}
-        return self._move_document(document_id, change, "#state = :was", {"was": "RECEIVED"}) or self.document(document_id)
+        for _ in range(ATTEMPTS):
+            document = self.document(document_id)
+            if document.state != "RECEIVED":
+                return document
+            change = {"state": "PLANNED", "total": total, "media_type": media_type, **counted(self.pages(document_id))}
+            # Pages of an earlier generation may be completed while they are counted.
+            held = {f"held_{name}": getattr(document, name) for name in _COUNTERS}
+            condition = " AND ".join(["#state = :was", *(f"#{name} = :held_{name}" for name in _COUNTERS)])
+            if (moved := self._move_document(document_id, change, condition, {"was": "RECEIVED", **held})) is not None:
+                return moved
+        raise lost()
 
     def reading(self, document_id: str) -> DocumentRow:
         return self._move_document(document_id, {"state": "READING"}, "#state = :was", {"was": "PLANNED"}) or self.document(document_id)
 
     def complete(self, document_id: str, outcomes: Sequence[Outcome]) -> DocumentRow:
         def attempt() -> DocumentRow:
-            rows = ((self.pages_row(document_id, o.first, o.last), o) for o in outcomes)
+            rows = ((self.pages_row(document_id, o.first, o.last), o) for o in {(o.first, o.last): o for o in outcomes}.values())
             moves = [(row, o) for row, o in rows if row is not None and advances(row, o)]
             if moves:
                 actions = [self._settle_action(document_id, row, outcome) for row, outcome in moves]
-                self._client.transact_write_items(TransactItems=[*actions, self._tally_action(document_id, moves)])
+                self._table.client.transact_write_items(TransactItems=[*actions, self._tally_action(document_id, moves)])
             return self.document(document_id)
 
-        return self._until_it_lands(attempt)
+        return self._table.until_it_lands(attempt)
 
     def _settle_action(self, document_id: str, row: PagesRow, outcome: Outcome) -> Any:
         change = msgspec.structs.asdict(settle(row, outcome))
         fields = {k: change[k] for k in ("state", "reason", "engine", "result_key", "confidence", "seconds")}
         return {
-            "Update": self._update(
+            "Update": self._table.update(
                 pages_key(document_id, row.first, row.last),
                 fields,
-                "#state = :was AND #generation = :held",
+                "#state = :was AND #generation = :held AND attribute_not_exists(#unpacked)",
                 {"was": row.state, "held": row.generation},
             )
         }
@@ -130,7 +142,7 @@ class DynamoLedger:
         change = tally(moves)
         gains = {"waiting": change["WAITING"], "done": change["DONE"], "degraded": change["DEGRADED"], "quarantined": change["QUARANTINED"]}
         update: dict[str, Any] = {
-            "TableName": self._table,
+            "TableName": self._table.name,
             "Key": document_key(document_id),
             "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in gains),
         }
@@ -148,29 +160,25 @@ class DynamoLedger:
         return {"Update": update}
 
     def count_failure(self, document_id: str, first: int, last: int, generation: int, failure: str) -> int:
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key=pages_key(document_id, first, last),
-                UpdateExpression="SET #failure = :failure ADD #attempts :one",
-                ConditionExpression="#state = :waiting AND #generation = :held",
-                ExpressionAttributeNames={f"#{name}": name for name in ("failure", "attempts", "state", "generation")},
-                ExpressionAttributeValues=to_values({"failure": failure, "one": 1, "waiting": "WAITING", "held": generation}),
-                ReturnValues="ALL_NEW",
-            )
-        except ClientError as error:
-            if _code(error) == _CONDITION_FAILED:
-                return 0
-            raise
-        return from_item(answer["Attributes"], PagesRow).attempts
+        item = self._table.apply(
+            {
+                "TableName": self._table.name,
+                "Key": pages_key(document_id, first, last),
+                "UpdateExpression": "SET #failure = :failure ADD #attempts :one",
+                "ConditionExpression": "#state = :waiting AND #generation = :held AND attribute_not_exists(#unpacked)",
+                "ExpressionAttributeNames": {f"#{name}": name for name in ("failure", "attempts", "state", "generation", "unpacked")},
+                "ExpressionAttributeValues": to_values({"failure": failure, "one": 1, "waiting": "WAITING", "held": generation}),
+            }
+        )
+        return 0 if item is None else from_item(item, PagesRow).attempts
 
     def unpack(self, document_id: str, first: int, last: int) -> Sequence[PagesRow]:
         def attempt() -> None:
             row = self.pages_row(document_id, first, last)
-            if row is None or row.state != "WAITING":
+            if row is None or row.state != "WAITING" or row.pages == 1:
                 return
             # The packed row stays as a mark: were it deleted, a late replay of the plan would create it again.
-            mark = self._update(
+            mark = self._table.update(
                 pages_key(document_id, first, last),
                 {"unpacked": True},
                 "#state = :was AND attribute_not_exists(#unpacked)",
@@ -179,20 +187,21 @@ class DynamoLedger:
             puts = [
                 {
                     "Put": {
-                        "TableName": self._table,
+                        "TableName": self._table.name,
                         "Item": {**pages_key(document_id, r.first, r.last), **to_item(r)},
                         "ConditionExpression": "attribute_not_exists(pk)",
                     }
                 }
                 for r in single_rows(row)
             ]
-            self._client.transact_write_items(TransactItems=[{"Update": mark}, *puts])  # type: ignore[list-item]
+            self._table.client.transact_write_items(TransactItems=[{"Update": mark}, *puts])  # type: ignore[list-item]
 
-        self._until_it_lands(attempt)
+        self._table.until_it_lands(attempt)
         return [row for row in self.pages(document_id) if row.first == row.last and first <= row.first <= last]
 
     def note_failure(self, document_id: str, failure: str) -> None:
-        self._move_document(document_id, {"failure": failure}, "attribute_exists(#pk)", {})
+        if self._move_document(document_id, {"failure": failure}, "attribute_exists(#pk)", {}) is None:
+            raise NotFound(f"the ledger knows no document {document_id}")
 
     def reject(self, document_id: str, code: str, reason: str) -> DocumentRow:
         change = {"state": "REJECTED", "code": code, "reason": reason, "completed_at": self._now()}
@@ -201,95 +210,45 @@ class DynamoLedger:
         return self._move_document(document_id, change, condition, ends) or self.document(document_id)
 
     def begin_assembly(self, document_id: str, revision: int) -> DocumentRow | None:
-        document = self.document(document_id)
-        state: DocumentState = document.state if document.state in DELIVERED else "ASSEMBLING"
-        return self._move_document(
-            document_id,
-            {"state": state, "started": max(document.started, revision)},
-            "#state = :was AND #started = :held AND #waiting = :none AND #current < :revision AND NOT #state IN (:received, :rejected)",
-            {
-                "was": document.state,
-                "held": document.started,
-                "none": 0,
-                "revision": revision,
-                "received": "RECEIVED",
-                "rejected": "REJECTED",
-            },
-        )
+        for _ in range(ATTEMPTS):
+            # Again after a lost race, or after an answer that was lost on its way: it is in hand, or it is another's.
+            document = self.document(document_id)
+            if not may_assemble(document, revision):
+                return None
+            state: DocumentState = document.state if document.state in DELIVERED else "ASSEMBLING"
+            begun = self._move_document(
+                document_id,
+                {"state": state, "started": max(document.started, revision)},
+                "#state = :was AND #started = :held AND #waiting = :none AND #current = :current",
+                {"was": document.state, "held": document.started, "none": 0, "current": document.current},
+            )
+            if begun is not None:
+                return begun
+        raise lost()
 
     def publish(self, document_id: str, revision: int, state: DocumentState) -> DocumentRow | None:
-        change = {"current": revision, "state": state, "completed_at": self._now()}
-        return self._move_document(document_id, change, "#current < :revision", {"revision": revision})
+        change = {"current": revision, "state": state, "code": "", "reason": "", "completed_at": self._now()}
+        for _ in range(ATTEMPTS):
+            document = self.document(document_id)
+            if document.current == revision:
+                return document
+            if not may_publish(document, revision):
+                return None
+            held = {"was": document.state, "held": document.current}
+            if (published := self._move_document(document_id, change, "#state = :was AND #current = :held", held)) is not None:
+                return published
+        raise lost()
 
     def record_dead_letter(self, letter: DeadLetter) -> None:
-        self._put_new(key(_DEAD_LETTERS, letter.message_id), letter)
+        self._table.put_new(key(_DEAD_LETTERS, letter.message_id), letter)
 
     def dead_letters(self) -> Iterator[DeadLetter]:
-        return (from_item(item, DeadLetter) for item in self._query(_DEAD_LETTERS, ""))
-
-    # --- the few shapes of request that the moves above are made of ---
+        return (from_item(item, DeadLetter) for item in self._table.query(_DEAD_LETTERS, ""))
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
 
-    def _get(self, key: Any, kind: type[T]) -> T | None:
-        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
-        return None if item is None else from_item(item, kind)
-
-    def _query(self, partition: str, prefix: str) -> Iterator[Any]:
-        condition, values = "pk = :pk", {"pk": partition}
-        if prefix:
-            condition, values = f"{condition} AND begins_with(sk, :sk)", {**values, "sk": prefix}
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table, KeyConditionExpression=condition, ExpressionAttributeValues=to_values(values), ConsistentRead=True
-        )
-        return (item for page in pages for item in page["Items"])
-
-    def _put_new(self, key: Any, row: msgspec.Struct) -> bool:
-        try:
-            self._client.put_item(TableName=self._table, Item={**key, **to_item(row)}, ConditionExpression="attribute_not_exists(pk)")
-        except ClientError as error:
-            if _code(error) == _CONDITION_FAILED:
-                return False
-            raise
-        return True
-
-    def _update(self, key: Any, change: dict[str, Any], condition: str, values: dict[str, Any]) -> Any:
-        update = {
-            "TableName": self._table,
-            "Key": key,
-            "UpdateExpression": "SET " + ", ".join(f"#{name} = :new_{name}" for name in change),
-            "ConditionExpression": condition,
-        }
-        return update | {
-            "ExpressionAttributeNames": names(update),
-            "ExpressionAttributeValues": to_values({**{f"new_{k}": v for k, v in change.items()}, **values}),
-        }
-
     def _move_document(self, document_id: str, change: dict[str, Any], condition: str, values: dict[str, Any]) -> DocumentRow | None:
-        request = self._update(document_key(document_id), change, condition, values)
-        try:
-            answer = self._client.update_item(**request, ReturnValues="ALL_NEW")
-        except ClientError as error:
-            if _code(error) == _CONDITION_FAILED:
-                return None
-            raise
-        return from_item(answer["Attributes"], DocumentRow)
-
-    def _until_it_lands(self, attempt: Callable[[], T]) -> T:
-        """Run again, with jitter, what lost a race; every run reads afresh. Raises `Conflict` when it never lands."""
-        for n in range(_ATTEMPTS):
-            try:
-                return attempt()
-            except ClientError as error:
-                if _code(error) not in {"TransactionCanceledException", "TransactionConflictException", "TransactionInProgressException"}:
-                    raise
-                reasons = {reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])}
-                if not reasons <= {"", "None", "ConditionalCheckFailed", "TransactionConflict"}:
-                    raise
-                self._clock.sleep(random.uniform(0, min(1.0, 0.01 * 2**n)))  # noqa: S311  (jitter, not a secret)
-        raise Conflict(f"a ledger write lost its race {_ATTEMPTS} times")
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response["Error"]["Code"])
+        request = self._table.update(document_key(document_id), change, f"attribute_exists(#pk) AND {condition}", values)
+        item = self._table.apply(request)
+        return None if item is None else from_item(item, DocumentRow)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from escriba.aws.failures import aws_failures
+from escriba.errors import NotFound
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -17,5 +18,8 @@ class SecretsManager:
         self._client = client
 
     def get(self, reference: str) -> str:
-        with aws_failures("fetching a secret"):
-            return self._client.get_secret_value(SecretId=reference)["SecretString"]
+        try:
+            with aws_failures("fetching a secret"):
+                return self._client.get_secret_value(SecretId=reference)["SecretString"]
+        except self._client.exceptions.ResourceNotFoundException:
+            raise NotFound("fetching a secret: it is not there") from None

@@ -20,6 +20,8 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.s3.models import s3_backends
 
 from escriba.aws.clients import client
+from escriba.aws.items import from_item
+from escriba.ledger import PagesRow, counted
 from escriba.settings import Settings
 
 _PARAMETERS = "escriba.parameters"
@@ -33,7 +35,7 @@ class Journal:
         """`on_row` hears of each item (in DynamoDB's JSON) as it is written."""
         self._objects = directory / "objects"
         self._objects.mkdir(parents=True, exist_ok=True)
-        self._settings, self._on_row, self._lock = settings, on_row, threading.Lock()
+        self._settings, self._on_row, self._lock = settings, on_row, threading.RLock()
         self._db = sqlite3.connect(directory / "journal.sqlite", check_same_thread=False, isolation_level=None)
         # The process may be killed at any moment; the machine is trusted to stay up.
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -44,11 +46,19 @@ class Journal:
         """Put everything on record back into the embedded AWS."""
         dynamodb, s3 = client("dynamodb"), client("s3")
         for (text,) in self._db.execute("SELECT item FROM items"):
-            item = json.loads(text)
+            item = self._recounted(json.loads(text))
             dynamodb.put_item(TableName=self._settings.ledger_table, Item=item)
             self._on_row(item)
         for path in self._stored():
             s3.upload_file(str(path), self._settings.results_bucket, unquote(path.name))
+
+    def _recounted(self, item: dict[str, Any]) -> dict[str, Any]:
+        """A document's counters as its rows have them: of two workers' writes the kill may have let one through, the counters hold both."""
+        if item["sk"]["S"] != "DOC" or item["state"]["S"] in {"RECEIVED", "REJECTED"}:
+            return item
+        rows = self._db.execute("SELECT item FROM items WHERE pk = ? AND sk LIKE 'PAGES#%'", (item["pk"]["S"],))
+        counts = counted(from_item(row, PagesRow) for (text,) in rows if "unpacked" not in (row := json.loads(text)))
+        return item | {name: {"N": str(number)} for name, number in counts.items()}
 
     def watch(self) -> None:
         """From now on, record every accepted write of these clients."""
@@ -73,9 +83,14 @@ class Journal:
         if model.name in {"PutItem", "UpdateItem"}:
             self._copy_item(parameters)
         elif model.name == "TransactWriteItems":
-            for action in parameters["TransactItems"]:
-                ((_, write),) = action.items()
-                self._copy_item(write)
+            with self._lock:
+                self._db.execute("BEGIN")
+                try:
+                    for action in parameters["TransactItems"]:
+                        ((_, write),) = action.items()
+                        self._copy_item(write)
+                finally:
+                    self._db.execute("COMMIT")
 
     def _copy_item(self, write: dict[str, Any]) -> None:
         if write["TableName"] != self._settings.ledger_table:

@@ -55,14 +55,20 @@ class LocalPipeline:
 
     def resume(self) -> int:
         """Send again what a killed run had sent: its queues died with it. Returns the number of unfinished documents."""
-        unfinished = [document for document in self.ports.ledger.documents() if document.state not in FINISHED]
+        unfinished = [
+            document
+            for document in self.ports.ledger.documents()
+            if document.state not in FINISHED or 0 < document.current < document.revision
+        ]
         for document in unfinished:
             self._resume(document)
         return len(unfinished)
 
     def _resume(self, document: DocumentRow) -> None:
         if document.state in {"RECEIVED", "PLANNED"}:
-            message = SplitContinued(sent_at=self.ports.clock.now(), document_id=document.document_id, first=1)
+            message = SplitContinued(
+                sent_at=self.ports.clock.now(), document_id=document.document_id, first=1, generation=document.generation
+            )
             self.ports.queues["intake"].send([encode(message)], tenant=document.tenant)
         else:
             send_waiting(document, self.ports.ledger.pages(document.document_id), self.ports)

@@ -18,7 +18,10 @@ from escriba.ledger import (
     Outcome,
     PagesRow,
     advances,
+    counted,
     improves,
+    may_assemble,
+    may_publish,
     reopens,
     settle,
     single_rows,
@@ -43,13 +46,21 @@ class MemoryLedger:
 
     def accept(self, job: JobRow, document: DocumentRow) -> DocumentRow:
         with self._lock:
-            self._jobs.setdefault(job.job_id, job)
+            if job.job_id not in self._jobs or not self._jobs[job.job_id].document_id:
+                self._jobs[job.job_id] = job
             known = self._documents.get(document.document_id)
             if known is None:
                 self._documents[document.document_id] = replace(document, received_at=self._now())
             elif reopens(known):
                 self._documents[document.document_id] = replace(
-                    known, state="RECEIVED", generation=known.generation + 1, job_id=job.job_id, policy=document.policy, code="", reason=""
+                    known,
+                    state="RECEIVED",
+                    generation=known.generation + 1,
+                    job_id=job.job_id,
+                    policy=document.policy,
+                    code="",
+                    reason="",
+                    failure="",
                 )
             return self._documents[document.document_id]
 
@@ -89,7 +100,8 @@ class MemoryLedger:
         with self._lock:
             document = self.document(document_id)
             if document.state == "RECEIVED":
-                document = replace(document, state="PLANNED", total=total, waiting=total, media_type=media_type)
+                counts = counted(self._pages.get(document_id, {}).values())
+                document = replace(document, state="PLANNED", total=total, media_type=media_type, **counts)
                 self._documents[document_id] = document
             return document
 
@@ -103,7 +115,11 @@ class MemoryLedger:
     def complete(self, document_id: str, outcomes: Sequence[Outcome]) -> DocumentRow:
         with self._lock:
             document, held = self.document(document_id), self._pages.get(document_id, {})
-            moves = [(row, o) for o in outcomes if (row := held.get((o.first, o.last))) is not None and advances(row, o)]
+            moves = [
+                (row, o)
+                for o in {(o.first, o.last): o for o in outcomes}.values()
+                if (row := held.get((o.first, o.last))) is not None and advances(row, o)
+            ]
             if not moves:
                 return document
             for row, outcome in moves:
@@ -154,7 +170,7 @@ class MemoryLedger:
     def begin_assembly(self, document_id: str, revision: int) -> DocumentRow | None:
         with self._lock:
             document = self.document(document_id)
-            if document.waiting or document.current >= revision or document.state in {"RECEIVED", "REJECTED"}:
+            if not may_assemble(document, revision):
                 return None
             state: DocumentState = document.state if document.state in DELIVERED else "ASSEMBLING"
             document = replace(document, state=state, started=max(document.started, revision))
@@ -164,9 +180,11 @@ class MemoryLedger:
     def publish(self, document_id: str, revision: int, state: DocumentState) -> DocumentRow | None:
         with self._lock:
             document = self.document(document_id)
-            if document.current >= revision:
+            if document.current == revision:
+                return document
+            if not may_publish(document, revision):
                 return None
-            document = replace(document, current=revision, state=state, completed_at=self._now())
+            document = replace(document, current=revision, state=state, code="", reason="", completed_at=self._now())
             self._documents[document_id] = document
             return document
 

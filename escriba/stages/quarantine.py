@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from escriba.errors import MessageError, NotFound
 from escriba.identity import job_id
-from escriba.ledger import DeadLetter, JobRow, Outcome
+from escriba.ledger import DeadLetter, DocumentRow, JobRow, Outcome
 from escriba.messages import DocumentReady, Message, ObjectCreated, PagesRequested, SplitContinued, decode
 from escriba.ports import Ports
 from escriba.stages import announce
@@ -17,25 +17,31 @@ def quarantine(queue: str, message_id: str, body: str, ports: Ports) -> None:
     """Record one dead message of dead-letter queue `queue`."""
     ports.meter.count("DeadLetters", queue=queue)
     try:
-        _settle(decode(body), ports)
+        _settle(queue, decode(body), ports)
     except (MessageError, NotFound) as error:
         # Nothing in the ledger can be named: the message itself is kept for a person to look at.
-        ports.ledger.record_dead_letter(DeadLetter(message_id=message_id, queue=queue, reason=str(error), body=body))
-        ports.meter.log("error", "dead letter kept", queue=queue, message_id=message_id, reason=str(error))
+        _keep(queue, message_id, body, str(error), ports)
 
 
-def _settle(message: Message | ObjectCreated, ports: Ports) -> None:
-    match message:
-        case PagesRequested():
+def _keep(queue: str, message_id: str, body: str, reason: str, ports: Ports) -> None:
+    ports.ledger.record_dead_letter(DeadLetter(message_id=message_id, queue=queue, reason=reason, body=body))
+    ports.meter.log("error", "dead letter kept", queue=queue, message_id=message_id, reason=reason)
+
+
+def _settle(queue: str, message: Message | ObjectCreated, ports: Ports) -> None:
+    match queue, message:
+        case "pages-dlq", PagesRequested():
             _pages(message, ports)
-        case ObjectCreated():
+        case "intake-dlq", ObjectCreated():
             _upload(message, ports)
-        case SplitContinued():
-            _document(message.document_id, "could not be split", ports)
-        case DocumentReady():
-            _document(message.document_id, "could not be assembled", ports)
+        case "intake-dlq", SplitContinued():
+            document = ports.ledger.document(message.document_id)
+            if document.generation == message.generation:
+                _unplanned(document, ports)
+        case "assemble-dlq", DocumentReady():
+            _unassembled(message, ports)
         case _:
-            raise MessageError(f"nobody consumes {message.detail_type!r}")
+            raise MessageError(f"{queue} carries no {message.detail_type!r}")
 
 
 def _pages(message: PagesRequested, ports: Ports) -> None:
@@ -62,14 +68,31 @@ def _upload(message: ObjectCreated, ports: Ports) -> None:
         ports.ledger.reject_job(failed)
         ports.meter.log("error", "upload quarantined", job_id=identity)
     elif job.document_id:
-        _document(job.document_id, "could not be split", ports)
+        document = ports.ledger.document(job.document_id)
+        if document.job_id == identity:
+            # Another upload of the same bytes only waits for them.
+            _unplanned(document, ports)
 
 
-def _document(document_id: str, what: str, ports: Ports) -> None:
-    document = ports.ledger.document(document_id)
-    if document.state == "READING":
-        # Its pages are under way: a dead duplicate of an earlier message must not end it.
-        return
-    document = ports.ledger.reject(document_id, "failed", f"{what}: {document.failure or _SILENT}")
-    ports.meter.log("error", "document quarantined", document_id=document_id, state=document.state)
+def _unplanned(document: DocumentRow, ports: Ports) -> None:
+    if document.state in {"RECEIVED", "PLANNED"}:
+        # Once its pages are under way, a dead duplicate of an earlier message must not end it.
+        _reject(document, "could not be split", ports)
+
+
+def _unassembled(message: DocumentReady, ports: Ports) -> None:
+    document = ports.ledger.document(message.document_id)
+    if message.revision < document.revision:
+        announce.ready(document, ports)
+    elif document.current < message.revision:
+        if document.current:
+            raise MessageError(
+                f"revision {message.revision} of document {document.document_id} could not be assembled; the one before stands"
+            )
+        _reject(document, "could not be assembled", ports)
+
+
+def _reject(document: DocumentRow, what: str, ports: Ports) -> None:
+    document = ports.ledger.reject(document.document_id, "failed", f"{what}: {document.failure or _SILENT}")
+    ports.meter.log("error", "document quarantined", document_id=document.document_id, state=document.state)
     announce.completed(document, ports)

@@ -24,7 +24,8 @@ def accept(upload: ObjectCreated, ports: Ports) -> str:
     key, version = upload.object.key, upload.object.version_id
     job = JobRow(job_id=job_id(upload.bucket.name, key, version), tenant="", key=key)
     known = ports.ledger.job(job.job_id)
-    if known is None:
+    if known is None or known.code == "failed":
+        # A quarantine may have given up an upload whose event was still to come.
         try:
             known = _take_in(upload, job, ports)
         except PermanentError as error:
@@ -81,7 +82,7 @@ def plan(document: DocumentRow, first: int, ports: Ports) -> None:
             announce.completed(ports.ledger.reject(identity, error.code, str(error)), ports)
             return
         if successor:
-            message = SplitContinued(sent_at=ports.clock.now(), document_id=identity, first=successor)
+            message = SplitContinued(sent_at=ports.clock.now(), document_id=identity, first=successor, generation=document.generation)
             ports.queues["intake"].send([encode(message)], tenant=document.tenant)
             return
         document = ports.ledger.document(identity)

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from escriba.aws.ledger import DynamoLedger
-from escriba.errors import Conflict, NotFound
+from escriba.errors import Conflict, NotFound, Throttled
 from escriba.ledger import DeadLetter, DocumentRow, JobRow, Ledger, Outcome, PagesRow, conservation_violation
 from escriba.local.moto_repairs import repaired_moto
 from escriba.memory.ledger import MemoryLedger
@@ -316,7 +316,7 @@ def test_two_hundred_parallel_completions_all_land(ledger: Ledger, monkeypatch: 
 
 def _inject_conflicts(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch, every: int) -> list[int]:
     """Every n-th transaction is cancelled as DynamoDB does when two meet on one item (moto never does)."""
-    real, calls, conflicts, lock = ledger._client.transact_write_items, [0], [], threading.Lock()
+    real, calls, conflicts, lock = ledger._table.client.transact_write_items, [0], [], threading.Lock()
 
     def meet(**request: Any) -> Any:
         with lock:
@@ -331,7 +331,7 @@ def _inject_conflicts(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch, eve
             raise ClientError(response, "TransactWriteItems")
         return real(**request)
 
-    monkeypatch.setattr(ledger._client, "transact_write_items", meet)
+    monkeypatch.setattr(ledger._table.client, "transact_write_items", meet)
     return conflicts
 
 
@@ -350,7 +350,7 @@ def test_an_invalid_write_is_not_mistaken_for_a_race() -> None:
     with mock_aws():
         ledger = dynamo_ledger()
         planned(ledger, row(1))
-        ledger._table = "missing"
+        ledger._table.name = "missing"
         with pytest.raises(ClientError):
             ledger.document(DOC)
 
@@ -377,7 +377,7 @@ def test_a_cancelled_transaction_leaves_nothing_behind() -> None:
     with repaired_moto(), mock_aws():
         ledger = dynamo_ledger()
         planned(ledger, row(1))
-        client = ledger._client
+        client = ledger._table.client
         good = {"Put": {"TableName": "ledger", "Item": {"pk": {"S": "x"}, "sk": {"S": "x"}}}}
         bad = {
             "Put": {
@@ -390,3 +390,106 @@ def test_a_cancelled_transaction_leaves_nothing_behind() -> None:
             client.transact_write_items(TransactItems=[good, bad])  # type: ignore[list-item]
         assert "Item" not in client.get_item(TableName="ledger", Key={"pk": {"S": "x"}, "sk": {"S": "x"}})
         check(ledger)
+
+
+def test_a_packet_taken_apart_can_be_neither_completed_nor_failed_whole(ledger: Ledger) -> None:
+    """What comes late for the packet advances nothing; its single pages wait."""
+    planned(ledger, row(1, 3))
+    ledger.unpack(DOC, 1, 3)
+    assert ledger.count_failure(DOC, 1, 3, 1, "late") == 0
+    assert ledger.complete(DOC, [outcome(1, 3)]).waiting == 3
+    check(ledger)
+
+
+def test_an_unpack_between_reading_and_completing_a_packet_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark is part of the transaction's condition: the completion loses its race and finds nothing to advance."""
+    with mock_aws():
+        ledger = dynamo_ledger()
+        planned(ledger, row(1, 3))
+        client, once = ledger._table.client, [True]
+        real = client.transact_write_items
+
+        def unpacked_before(**request: Any) -> Any:
+            if once:
+                once.clear()
+                ledger.unpack(DOC, 1, 3)
+            return real(**request)
+
+        monkeypatch.setattr(client, "transact_write_items", unpacked_before)
+        assert ledger.complete(DOC, [outcome(1, 3)]).waiting == 3
+        check(ledger)
+
+
+def test_an_answer_lost_on_its_way_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The write was applied, the answer said that its condition failed (an SDK's own retry): the assembly is still ours."""
+    with mock_aws():
+        ledger = dynamo_ledger()
+        planned(ledger, row(1))
+        ledger.complete(DOC, [outcome(1)])
+        client = ledger._table.client
+        real, left = client.update_item, [1]
+
+        def lost(**request: Any) -> Any:
+            answer = real(**request)
+            if left[0]:
+                left[0] -= 1
+                raise ClientError({"Error": {"Code": "ConditionalCheckFailedException", "Message": ""}}, "UpdateItem")
+            return answer
+
+        monkeypatch.setattr(client, "update_item", lost)
+        assert ledger.begin_assembly(DOC, 1) is not None
+        left[0] = 1
+        published = ledger.publish(DOC, 1, "DONE")
+        assert published is not None
+        assert (published.current, published.state) == (1, "DONE")
+
+
+def test_throttling_is_said_in_our_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Throttled`, which is retryable, on reads and writes."""
+    with mock_aws():
+        ledger = dynamo_ledger()
+        planned(ledger, row(1))
+
+        def slow_down(**_: Any) -> Any:
+            raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", "Message": ""}}, "x")
+
+        monkeypatch.setattr(ledger._table.client, "update_item", slow_down)
+        with pytest.raises(Throttled):
+            ledger.reading(DOC)
+        monkeypatch.setattr(ledger._table.client, "get_item", slow_down)
+        with pytest.raises(Throttled):
+            ledger.document(DOC)
+
+
+def test_a_document_opened_again_counts_what_is_done_and_forgets_its_failure(ledger: Ledger) -> None:
+    """Conservation holds from its plan on, and an assembly of the time before publishes nothing over it."""
+    planned(ledger, row(1), row(2))
+    ledger.complete(DOC, [outcome(1)])
+    ledger.note_failure(DOC, "hung")
+    ledger.reject(DOC, "failed", "because")
+    assert ledger.accept(job(2), new_document()).failure == ""
+    assert ledger.publish(DOC, 1, "DONE") is None
+    ledger.add_pages(DOC, [row(1), row(2)])
+    again = ledger.planned(DOC, 2, "application/pdf")
+    assert (again.waiting, again.done) == (1, 1)
+    check(ledger)
+
+
+def test_success_wipes_out_a_rejection_that_came_between(ledger: Ledger) -> None:
+    """A dead duplicate rejects the document while it is assembled: the assembly still delivers, and no reason is left."""
+    planned(ledger, row(1))
+    ledger.complete(DOC, [outcome(1)])
+    ledger.begin_assembly(DOC, 1)
+    ledger.reject(DOC, "failed", "dead duplicate")
+    published = ledger.publish(DOC, 1, "DONE")
+    assert published is not None
+    assert (published.state, published.code, published.reason) == ("DONE", "", "")
+
+
+@pytest.mark.parametrize("call", ["reject", "note_failure", "publish"])
+def test_nothing_is_written_for_a_document_that_is_not_there(ledger: Ledger, call: str) -> None:
+    """`NotFound`, and no stray row."""
+    arguments = {"reject": ("failed", "x"), "note_failure": ("x",), "publish": (1, "DONE")}[call]
+    with pytest.raises(NotFound):
+        getattr(ledger, call)("nobody", *arguments)
+    assert list(ledger.documents()) == []
