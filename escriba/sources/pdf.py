@@ -83,7 +83,8 @@ class PdfSource:
             single.close()
 
     def picture(self, number: int) -> bytes:
-        raise NotImplementedError("a PDF's pages are pages already")
+        pixmap = self._load(number).get_pixmap(dpi=200, alpha=False)
+        return bytes(pixmap.tobytes("png"))
 
     def page(self, number: int) -> PdfPage:
         return PdfPage(self._load(number), number)

@@ -214,3 +214,9 @@ def test_a_page_of_which_nothing_was_read_is_degraded_unless_it_is_blank() -> No
     page = Page(number=1, width=1, height=1, route="ocr", engine="x", state="DONE")
     assert "not blank" in shortcoming(page, 0.02, Policy())
     assert shortcoming(page, 0.001, Policy()) == ""
+
+
+def test_a_page_of_a_pdf_as_a_picture() -> None:
+    """Drawn at 200 dots per inch."""
+    with Image.open(io.BytesIO(open_source(EXAMPLES / "mixed.pdf").picture(4))) as picture_:
+        assert picture_.size == (828, 1167)
