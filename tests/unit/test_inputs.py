@@ -190,3 +190,10 @@ def test_each_limit_lets_through_what_it_allows_and_no_more(check: Any, within: 
     check(*within, Limits())
     with pytest.raises(OverLimit, match=sentence):
         check(*beyond, Limits())
+
+
+@pytest.mark.parametrize("limits", [Limits(max_bytes=10), Limits(max_pages=1)])
+def test_the_pipeline_asks_for_the_limits_of_the_policy(limits: Limits) -> None:
+    """At the door for bytes, when planned for pages."""
+    with pytest.raises(OverLimit, match="raise it there"):
+        escriba.read(text_pdf("One", "Two"), policy=Policy(limits=limits))
