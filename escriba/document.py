@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -30,8 +30,11 @@ class BoundingBox(msgspec.Struct, frozen=True, array_like=True):
     def height(self) -> float:
         return self.y1 - self.y0
 
-    def union(self, other: BoundingBox) -> BoundingBox:
-        return BoundingBox(min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1))
+    @classmethod
+    def around(cls, boxes: Iterable[BoundingBox]) -> BoundingBox:
+        """The smallest box that holds them all; there must be one."""
+        every = tuple(boxes)
+        return cls(min(b.x0 for b in every), min(b.y0 for b in every), max(b.x1 for b in every), max(b.y1 for b in every))
 
 
 class Word(msgspec.Struct, frozen=True, array_like=True):
@@ -47,6 +50,12 @@ class Line(msgspec.Struct, frozen=True):
 
     box: BoundingBox
     words: tuple[Word, ...]
+
+    @classmethod
+    def of(cls, words: Iterable[Word]) -> Line:
+        """The line that these words make, boxed around them; there must be one."""
+        every = tuple(words)
+        return cls(BoundingBox.around(word.box for word in every), every)
 
     @property
     def text(self) -> str:
@@ -83,7 +92,8 @@ class Block(msgspec.Struct, frozen=True, omit_defaults=True):
 class Page(msgspec.Struct, frozen=True):
     """One page as read: `number` from 1, `width` and `height` in points as displayed, blocks in reading order.
 
-    `confidence` is the mean of the words' (None for a text layer); `reason` says why a page is DEGRADED or QUARANTINED.
+    `confidence` is the mean of the words' (None for a text layer); `reason` says why a page is DEGRADED or QUARANTINED; `turned` is
+    how many degrees clockwise the page was turned to be read: its size and boxes are those of the turned page.
     """
 
     number: int
@@ -94,6 +104,7 @@ class Page(msgspec.Struct, frozen=True):
     state: PageState
     reason: str = ""
     confidence: float | None = None
+    turned: int = 0
     blocks: tuple[Block, ...] = ()
 
     def words(self) -> Iterator[Word]:

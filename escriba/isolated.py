@@ -18,12 +18,10 @@ import msgspec
 from escriba.document import Page, Route
 from escriba.errors import Encrypted, PermanentError
 from escriba.policy import Policy
-from escriba.ports import Engine, Inspection, PageSource, Rejection
-from escriba.triage import shortcoming
+from escriba.ports import Engine, Inspection, Rejection
 
 _HEADER = 4
 _PR_SET_PDEATHSIG = 1
-_CONTRAST = 40  # of 255
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
@@ -39,6 +37,8 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     passwords: tuple[str, ...] = ()
     pages: str = ""
     out: str = ""
+    pixels: int = 0
+    turned: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -116,7 +116,8 @@ class Worker:
         from PIL import Image  # noqa: PLC0415  (only reports need it)
 
         picture = Image.fromarray(self._source(request).page(request.first).image(100))
-        picture.thumbnail((request.last, request.last))
+        picture.thumbnail((request.pixels, request.pixels))
+        picture = picture.rotate(-request.turned, expand=True)
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=70)
         return out.getvalue()
@@ -140,27 +141,13 @@ class Worker:
 
     @staticmethod
     def _read_page(number: int, source: Any, request: Request, engine: Engine, policy: Policy) -> Page | Rejection:
+        from escriba.engines.one_page import read_page  # noqa: PLC0415
+
         try:
             shape = source.page(number - request.offset)
-            # One page at a time: an engine gains nothing from more here, and a broken page spoils no other.
-            [blocks] = engine.read([shape], policy)
-            if isinstance(blocks, PermanentError):
-                raise blocks
         except PermanentError as error:
             return Rejection(number, error.code, str(error))
-        page = Page(
-            number=number,
-            width=round(shape.width, 2),
-            height=round(shape.height, 2),
-            route=request.route,
-            engine=engine.name,
-            state="DONE",
-            confidence=_mean_confidence(blocks),
-            blocks=tuple(blocks),
-        )
-        ink = _ink(shape) if request.route == "ocr" and not blocks else 0.0
-        reason = shape.flaw or shortcoming(page, ink, policy)
-        return msgspec.structs.replace(page, state="DEGRADED", reason=reason) if reason else page
+        return read_page(number, request.route, shape, engine, policy)
 
     def _source(self, request: Request) -> Any:
         from escriba.sources.opening import open_source  # noqa: PLC0415  (a broken library must not keep the child from answering)
@@ -183,23 +170,8 @@ class Worker:
         return self._engines[name]
 
 
-def _ink(shape: PageSource) -> float:
-    """Share of a page's pixels that differ clearly from its background."""
-    import cv2  # noqa: PLC0415
-
-    gray = cv2.medianBlur(cv2.cvtColor(shape.image(72), cv2.COLOR_RGB2GRAY), 3)
-    return float((cv2.absdiff(gray, cv2.blur(gray, (51, 51))) > _CONTRAST).mean())
-
-
 def _policy(request: Request) -> Policy:
     return Policy.model_validate_json(request.policy) if request.policy else Policy()
-
-
-def _mean_confidence(blocks: Any) -> float | None:
-    """Mean over words, weighted by their length; None where no word carries one."""
-    words = [(len(w.text), w.confidence) for b in blocks for line in b.lines for w in line.words if w.confidence is not None]
-    weight = sum(length for length, _ in words)
-    return round(sum(length * confidence for length, confidence in words) / weight, 4) if weight else None
 
 
 def serve(requests: Callable[[int], bytes], answers: IO[bytes], worker: Worker) -> None:

@@ -70,8 +70,9 @@ class IsolatedReader:
     def cut(self, path: Path, policy: Policy, number: int) -> bytes:
         return self._look("cut", path, policy, number, number)
 
-    def picture(self, path: Path, policy: Policy, number: int, pixels: int) -> bytes:
-        return self._look("picture", path, policy, number, pixels, _PICTURE_SECONDS)
+    def picture(self, path: Path, policy: Policy, number: int, pixels: int, turned: int = 0) -> bytes:
+        request = Request("picture", str(path), policy.model_dump_json(), first=number, pixels=pixels, turned=turned)
+        return self._ask(request, _PICTURE_SECONDS)
 
     def write_pdf(self, path: Path, policy: Policy, pages: Path, out: Path, total: int) -> None:
         request = Request("write_pdf", str(path), policy.model_dump_json(), pages=str(pages), out=str(out))
@@ -88,9 +89,11 @@ class IsolatedReader:
 
     def engine_versions(self, policy: Policy) -> Mapping[str, str]:
         wanted = {name: engines.load(name, self._extra) for name in ("text_layer", policy.ocr.engine)}
-        for engine in wanted.values():
+        for engine in tuple(wanted.values()):
             if hasattr(engine, "check"):
                 engine.check(policy)
+            if hasattr(engine, "members"):
+                wanted |= {name: engines.load(name, self._extra) for name in engine.members(policy)}
         return {name: engine.version for name, engine in wanted.items()}
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ class Triage(_Section):
 class Ocr(_Section):
     """How pages without a usable text layer are read."""
 
-    engine: str = Field(default="rapidocr", description="name of an installed engine")
+    engine: str = Field(default="auto", description="name of an installed engine; `auto` takes the best that this machine has")
     dpi: int = Field(default=200, ge=72, le=600, description="resolution at which pages are rendered, dots per inch")
     min_confidence: float = Field(default=0.6, ge=0, le=1, description="mean confidence below which a page is DEGRADED")
     max_blank_ink: float = Field(default=0.005, ge=0, le=1, description="share of inked pixels up to which a page without text is blank")

@@ -154,8 +154,8 @@ class Reader(Protocol):
     def read(self, path: Path, policy: Policy, route: Route, first: int, last: int, offset: int) -> Sequence[Page | Rejection]:
         """Read document pages `first` to `last`, which are pages `first - offset` to `last - offset` of the file."""
 
-    def picture(self, path: Path, policy: Policy, number: int, pixels: int) -> bytes:
-        """Page `number` of a file as a JPEG of at most `pixels` on its longer side, for a person to look at."""
+    def picture(self, path: Path, policy: Policy, number: int, pixels: int, turned: int = 0) -> bytes:
+        """Page `number` of a file as a JPEG of at most `pixels` on its longer side, turned clockwise, for a person to look at."""
 
     def write_pdf(self, path: Path, policy: Policy, pages: Path, out: Path, total: int) -> None:
         """Write the searchable PDF of a file of `total` pages to `out`; `pages` holds those read by OCR, one in JSON a line."""
@@ -173,8 +173,10 @@ class PageSource(Protocol):
     number: int
     width: float
     height: float
-    flaw: str
-    """What was found wrong with the page when it was drawn: the reading stands, DEGRADED."""
+
+    @property
+    def flaw(self) -> str:
+        """What was found wrong with the page when it was drawn: the reading stands, DEGRADED."""
 
     def image(self, dpi: int) -> Any:
         """The page as displayed: a uint8 RGB array of shape (height, width, 3) at `dpi` dots per inch."""
@@ -183,17 +185,28 @@ class PageSource(Protocol):
         """The PyMuPDF page, or None for an image file."""
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """What an engine read of a page: its blocks in reading order, boxes in points as displayed; nothing on a blank page.
+
+    `engine` names the one that read it where the engine asked hands pages on to others.
+    """
+
+    blocks: tuple[Block, ...]
+    engine: str = ""
+
+
 class Engine(Protocol):
     """Reads pages. Made once a process, without arguments; found by entry point group `escriba.engines`.
 
-    One that cannot read under every policy has a method `check(policy)` too, which raises `EngineMissing` with the way out.
+    One that cannot read under every policy has a method `check(policy)` too, which raises `EngineMissing` with the way out; one that hands
+    pages on to others has `members(policy)`, their names.
     """
 
     name: str
     version: str
 
-    def read(self, pages: Sequence[PageSource], policy: Policy) -> Sequence[Sequence[Block] | EngineRejected]:
-        """One answer a page, in order: its blocks in reading order (boxes in points as displayed), or its refusal."""
+    def read(self, pages: Sequence[PageSource], policy: Policy) -> Sequence[Reading | EngineRejected]:
+        """One answer a page, in order: what was read, or the refusal."""
 
 
 @dataclass(frozen=True)

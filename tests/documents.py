@@ -17,6 +17,7 @@ OBEDIENT_ENGINE = '''
 import os, signal, time
 from pathlib import Path
 from escriba.document import Block, BoundingBox, Line, Word
+from escriba.ports import Reading
 
 class Obedient:
     """Reads the order written into a page's corner pixel: 1 die, 2 hang, 3 devour memory, 4 print, 5 fail, 6 leave; else read."""
@@ -24,7 +25,7 @@ class Obedient:
     version = "1"
 
     def read(self, pages, policy):
-        return [self._read(page) for page in pages]
+        return [Reading(self._read(page)) for page in pages]
 
     def _read(self, page):
         image = page.image(72)

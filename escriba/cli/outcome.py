@@ -203,7 +203,9 @@ def _badness(entry: tuple[ReportPage, Picturable]) -> tuple[int, float]:
 
 def _pictured(pipeline: LocalPipeline, entry: ReportPage, place: Picturable) -> ReportPage:
     try:
-        picture = pipeline.ports.reader.picture(fetch(place.object_key, pipeline.ports), place.policy, place.number, _PICTURE_PIXELS)
+        picture = pipeline.ports.reader.picture(
+            fetch(place.object_key, pipeline.ports), place.policy, place.number, _PICTURE_PIXELS, entry.page.turned
+        )
     except EscribaError:
         return entry
     return msgspec.structs.replace(entry, picture=picture)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from escriba.document import Block, BoundingBox, Line, Word
+from escriba.document import BoundingBox, Line, Word
 from escriba.errors import EngineRejected
 from escriba.layout.paragraphs import blocks_from_lines
 from escriba.policy import Policy
-from escriba.ports import PageSource
+from escriba.ports import PageSource, Reading
 
 
 class Options(BaseModel):
@@ -36,24 +36,24 @@ class RapidOcr:
         self._options = options or Options()
         self._models: Any = None
 
-    def read(self, pages: Sequence[PageSource], policy: Policy) -> list[tuple[Block, ...] | EngineRejected]:
+    def read(self, pages: Sequence[PageSource], policy: Policy) -> list[Reading | EngineRejected]:
         """Each page rendered at the policy's resolution, as paragraphs of lines of words with boxes and confidences."""
-        return [self._read(page, policy.ocr.dpi) for page in pages]
+        return [Reading(blocks_from_lines(self.lines(page, policy), page.width)) for page in pages]
 
-    def _read(self, page: PageSource, dpi: int) -> tuple[Block, ...]:
-        image = page.image(dpi)
+    def lines(self, page: PageSource, policy: Policy) -> list[Line]:
+        """The page's lines as the models find them, from top to bottom."""
+        image = page.image(policy.ocr.dpi)
         height, width = image.shape[:2]
         # The models know blue, green, red; a mere view would be copied whole for each line cut out of it.
         result = self._loaded()(np.ascontiguousarray(image[:, :, ::-1]), use_cls=False, return_word_box=True)
         if result.txts is None:
-            return ()
+            return []
         scale = (page.width / width, page.height / height)
-        lines = [
+        return [
             Line(_box(quad, scale), words)
             for text, quad, found in zip(result.txts, result.boxes, result.word_results, strict=True)
             if (words := _words(text, found, scale))
         ]
-        return blocks_from_lines(lines, page.width)
 
     def _loaded(self) -> Any:
         if self._models is None:
@@ -89,7 +89,7 @@ def _words(text: str, found: Any, scale: tuple[float, float]) -> tuple[Word, ...
             piece, score, piece_box = pieces.pop(0)
             length += len(piece)
             weighted += score * len(piece)
-            box = piece_box if box is None else box.union(piece_box)
+            box = piece_box if box is None else BoundingBox.around((box, piece_box))
         if box is not None:
             words.append(Word(token, box, round(weighted / length, 4)))
         elif words:

@@ -77,16 +77,9 @@ def _table(grid: Grid, words: Sequence[Word]) -> tuple[Block, frozenset[int]] | 
     for cell, members in inside.items():
         ordered = [[words[n] for n in row] for row in rows(boxes, members)]
         texts[cell] = " ".join(word.text for row in ordered for word in row)
-        lines += [Line(_around(row), tuple(row)) for row in ordered]
+        lines += [Line.of(row) for row in ordered]
     block = Block(kind="table", box=bounds, lines=tuple(lines), table=Table(_html(texts)))
     return block, frozenset(n for members in inside.values() for n in members)
-
-
-def _around(words: Sequence[Word]) -> BoundingBox:
-    box = words[0].box
-    for word in words[1:]:
-        box = box.union(word.box)
-    return box
 
 
 def _html(texts: dict[Cell, str]) -> str:

@@ -18,12 +18,13 @@ from escriba.errors import EngineMissing, EngineRejected
 from escriba.layout.paragraphs import paragraph
 from escriba.layout.skew import carried_back, skew, turned
 from escriba.policy import Policy
-from escriba.ports import PageSource
+from escriba.ports import PageSource, Reading
 
 _USUAL = ("/usr/share/tesseract-ocr/*/tessdata", "/usr/share/tessdata", "/usr/local/share/tessdata", "/opt/homebrew/share/tessdata")
 _FEW = 20  # characters: what Tesseract says of its confidence in so few is not worth believing
 _LEANING = 0.7  # degrees from which a picture is turned straight before it is read
 _WEAK = 0.75  # confidence below which a cleaned picture is tried
+_ORIENTED = 0.5  # its orientation detection errs below 10: from here on the turned page is read too, and that reading decides
 _UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
@@ -57,12 +58,13 @@ class Tesseract:
             "beside those of the other languages, and name it in TESSDATA_PREFIX"
         )
 
-    def read(self, pages: Sequence[PageSource], policy: Policy) -> list[tuple[Block, ...] | EngineRejected]:
+    def read(self, pages: Sequence[PageSource], policy: Policy) -> list[Reading | EngineRejected]:
         """Each page rendered at the policy's resolution: paragraphs in Tesseract's own order, with boxes and confidences."""
         self.check(policy)
-        return [self._read(page, policy) for page in pages]
+        return [Reading(self.blocks(page, policy)) for page in pages]
 
-    def _read(self, page: PageSource, policy: Policy) -> tuple[Block, ...]:
+    def blocks(self, page: PageSource, policy: Policy) -> tuple[Block, ...]:
+        """One page's paragraphs."""
         gray = cv2.cvtColor(page.image(policy.ocr.dpi), cv2.COLOR_RGB2GRAY)
         dpi = round(72 * gray.shape[1] / page.width)
         scale = page.width / gray.shape[1], page.height / gray.shape[0]
@@ -103,6 +105,19 @@ class Tesseract:
         return self._apis[policy.languages]
 
 
+def orientation(rgb: Any) -> int:
+    """Degrees (0, 90, 180, 270) by which to turn a picture clockwise so that its text stands upright; 0 when that is not clear, or unknown."""
+    folder = data_folder(["osd"])
+    if folder is None:
+        return 0
+    gray = np.ascontiguousarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+    height, width = gray.shape
+    with tesserocr.PyTessBaseAPI(path=f"{folder}/", lang="osd", psm=tesserocr.PSM.OSD_ONLY) as api:
+        api.SetImageBytes(gray.tobytes(), width, height, 1, width)
+        found = api.DetectOrientationScript()
+    return (360 - found["orient_deg"]) % 360 if found and found["orient_conf"] >= _ORIENTED else 0
+
+
 _Found = tuple[str, float, tuple[int, int, int, int]]
 
 
@@ -115,11 +130,7 @@ def _words(api: Any) -> Iterator[Any]:
 
 
 def _line(words: list[_Found], back: Any, scale: tuple[float, float]) -> Line:
-    made = [Word(text, _box(carried_back(box, back), scale), round(confidence, 4)) for text, confidence, box in words]
-    box = made[0].box
-    for word in made[1:]:
-        box = box.union(word.box)
-    return Line(box, tuple(made))
+    return Line.of(Word(text, _box(carried_back(box, back), scale), round(confidence, 4)) for text, confidence, box in words)
 
 
 def _box(pixels: tuple[float, float, float, float], scale: tuple[float, float]) -> BoundingBox:

@@ -18,7 +18,7 @@ from escriba.layout.lists import marked
 from escriba.layout.paragraphs import join_rows
 from escriba.layout.reading_order import reading_order
 from escriba.policy import Policy
-from escriba.ports import PageSource
+from escriba.ports import PageSource, Reading
 
 _FLAGS = pymupdf.TEXT_MEDIABOX_CLIP | pymupdf.TEXT_CID_FOR_UNKNOWN_UNICODE
 _BOLD = 16
@@ -39,12 +39,12 @@ class TextLayer:
     name = "text_layer"
     version = f"pymupdf-{pymupdf.VersionBind}.1"
 
-    def read(self, pages: Sequence[PageSource], policy: Policy) -> list[tuple[Block, ...] | EngineRejected]:
+    def read(self, pages: Sequence[PageSource], policy: Policy) -> list[Reading | EngineRejected]:
         """Each page's paragraphs, list items and ruled tables in reading order, with type sizes for the headings to come."""
         return [_read(page) for page in pages]
 
 
-def _read(page: PageSource) -> tuple[Block, ...] | EngineRejected:
+def _read(page: PageSource) -> Reading | EngineRejected:
     native = page.native()
     if native is None:
         return EngineRejected("an image has no text layer")
@@ -62,7 +62,7 @@ def _read(page: PageSource) -> tuple[Block, ...] | EngineRejected:
     if native.rotation:
         blocks = [_turned(block, native.rotation_matrix) for block in blocks]
     heights = [line.box.height for block in blocks for line in block.lines]
-    return tuple(blocks[i] for i in reading_order([block.box for block in blocks], median(heights) if heights else 0.0))
+    return Reading(tuple(blocks[i] for i in reading_order([block.box for block in blocks], median(heights) if heights else 0.0)))
 
 
 def _words(text: Any) -> tuple[list[Word], list[tuple[int, int]]]:
@@ -82,7 +82,7 @@ def _blocks(number: int, block: dict[str, Any], words: dict[tuple[int, int], lis
         kept = words.get((number, index))
         if not kept:
             continue
-        styled = _Styled(Line(_around(kept), tuple(kept)), *_style(line["spans"]))
+        styled = _Styled(Line.of(kept), *_style(line["spans"]))
         if not groups or _parts(groups[-1][-1], styled):
             groups.append([])
         groups[-1].append(styled)
@@ -106,7 +106,7 @@ def _block(group: list[_Styled]) -> Block:
         sizes[styled.size] += len(styled.line.text)
     return Block(
         kind="list_item" if marker else "paragraph",
-        box=_around(lines),
+        box=BoundingBox.around(line.box for line in lines),
         lines=(first, *lines[1:]) if marker else tuple(lines),
         marker=marker,
         font_size=max(sizes, key=lambda size: (sizes[size], size)),
@@ -131,13 +131,6 @@ def _clean(text: str) -> str:
         return text
     spelled = "".join(unicodedata.normalize("NFKC", c) if "\ufb00" <= c <= "\ufeff" else c for c in text)
     return "".join(c for c in spelled if c == "\u200d" or unicodedata.category(c) not in {"Cc", "Cf"} or c == "\xad").replace("\xad", "-")
-
-
-def _around(parts: Sequence[Word] | Sequence[Line]) -> BoundingBox:
-    box = parts[0].box
-    for part in parts[1:]:
-        box = box.union(part.box)
-    return box
 
 
 def _turned(block: Block, matrix: Any) -> Block:

@@ -58,6 +58,9 @@ def _original(source: Source, path: Path) -> Any:
 
 def _lay_over(document: Any, read: Page) -> None:
     page = document[read.number - 1]
+    if read.turned:
+        # Upright for whoever opens it too; and the boxes are those of the turned page.
+        page.set_rotation((page.rotation + read.turned) % 360)
     words = list(read.words())
     if not words or page.get_text("text").strip():
         return

@@ -14,10 +14,14 @@ _LINE_GAP = 0.75
 
 
 def blocks_from_lines(lines: Sequence[Line], page_width: float) -> tuple[Block, ...]:
-    """Paragraphs and list items from a page's lines (boxes in points), in reading order; `font_size` is the mean line height."""
-    ordered = join_rows([lines[i] for i in reading_order([line.box for line in lines])])
+    """Paragraphs and list items from a page's lines (boxes in points), put into reading order; `font_size` is the mean line height."""
+    return blocks_in_order([lines[i] for i in reading_order([line.box for line in lines])], page_width)
+
+
+def blocks_in_order(lines: Sequence[Line], page_width: float) -> tuple[Block, ...]:
+    """The same from lines that stand in reading order already."""
     groups: list[list[Line]] = []
-    for line in ordered:
+    for line in join_rows(lines):
         if groups and _continues(groups[-1], line, page_width):
             groups[-1].append(line)
         else:
@@ -31,7 +35,7 @@ def join_rows(lines: Sequence[Line]) -> list[Line]:
     for line in lines:
         if joined and _same_row(joined[-1].box, line.box):
             before = joined.pop()
-            line = Line(before.box.union(line.box), before.words + line.words)  # noqa: PLW2901
+            line = Line(BoundingBox.around((before.box, line.box)), before.words + line.words)  # noqa: PLW2901
         joined.append(line)
     return joined
 
@@ -57,8 +61,6 @@ def paragraph(group: Sequence[Line]) -> Block:
     """The lines of one paragraph as a block: a list item where they begin with a marker."""
     marker, first = marked(group[0])
     lines = (first, *group[1:]) if marker else tuple(group)
-    box = group[0].box
-    for line in group[1:]:
-        box = box.union(line.box)
+    box = BoundingBox.around(line.box for line in group)
     size = round(sum(line.box.height for line in group) / len(group), 1)
     return Block(kind="list_item" if marker else "paragraph", box=box, lines=lines, marker=marker, font_size=size)

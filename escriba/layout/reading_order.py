@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 from escriba.document import BoundingBox
 
 _MIN_GAP = 0.8
 """White between two columns, in line heights."""
-_MIN_COLUMN_SHARE = 0.3
-"""Median box width in one of two columns, as a share of their region: narrower boxes are cells of rows, not lines of a column."""
+_RUNNING_WIDTH, _RUNNING_LINES = 10.0, 6
+"""Median width, in line heights, and lines of running text: narrower or fewer are the cells of rows."""
 _MIN_LINES = 3
-"""Lines in a column: less is a row of cells."""
+"""Lines of whatever stands beside running text: less belongs to its rows."""
 _FOLLOWS = 1.3
 """White, in line heights, up to which a strip goes on with the column above it."""
-_SAME_ROW = 0.5
+_SAME_ROW = 0.4
+"""How far apart the middles of two boxes in a row may be, in heights of the lower one."""
+_BESIDE = 0.5
+"""Share of the narrower box's width from which two boxes stand one above the other, whatever their middles say."""
 
 _Gap = tuple[float, float]
 _ENDLESS = float("inf")
@@ -30,19 +34,21 @@ def reading_order(boxes: Sequence[BoundingBox], line_height: float = 0.0) -> lis
 
 
 def rows(boxes: Sequence[BoundingBox], indices: Sequence[int]) -> list[list[int]]:
-    """Boxes that stand side by side (half of the lower one's height in common), top to bottom, each row left to right."""
+    """Boxes that stand side by side, top to bottom, each row left to right; a tall box (a stamp, a seal) draws no others into its row."""
     found: list[list[int]] = []
-    bottom = top = 0.0
     for i in sorted(indices, key=lambda i: (boxes[i].y0 + boxes[i].y1, boxes[i].x0)):
-        box = boxes[i]
-        common = min(bottom, box.y1) - max(top, box.y0)
-        if found and common > _SAME_ROW * min(bottom - top, box.height):
+        if found and _joins(boxes[i], [boxes[j] for j in found[-1]]):
             found[-1].append(i)
-            top, bottom = min(top, box.y0), max(bottom, box.y1)
         else:
             found.append([i])
-            top, bottom = box.y0, box.y1
     return [sorted(row, key=lambda i: boxes[i].x0) for row in found]
+
+
+def _joins(box: BoundingBox, row: list[BoundingBox]) -> bool:
+    apart = abs(box.y0 + box.y1 - median(other.y0 + other.y1 for other in row)) / 2
+    if apart >= _SAME_ROW * min(box.height, *(other.height for other in row)):
+        return False
+    return not any(min(box.x1, o.x1) - max(box.x0, o.x0) > _BESIDE * min(box.width, o.width) for o in row)
 
 
 class _Region:
@@ -115,17 +121,24 @@ class _Region:
         return found
 
     def _columns(self, indices: list[int]) -> list[list[int]]:
-        """The boxes parted at the white strips that separate columns of running text; one list when there are none."""
+        """The boxes parted at the white strips beside running text; one list when there are none."""
         edges = [a for a, _ in self._gaps(indices)]
         if not edges:
             return [indices]
-        columns: list[list[int]] = [[] for _ in range(len(edges) + 1)]
+        strips: list[list[int]] = [[] for _ in range(len(edges) + 1)]
         for i in sorted(indices, key=lambda i: (self._boxes[i].y0, self._boxes[i].x0)):
-            columns[sum(self._boxes[i].x0 > edge for edge in edges)].append(i)
-        left, right = self._span(indices)
-        enough = _MIN_COLUMN_SHARE * (right - left) * 2 / len(columns)
-        running = all(self._lines(c) >= _MIN_LINES and median(self._boxes[i].width for i in c) >= enough for c in columns)
-        return columns if running else [indices]
+            strips[sum(self._boxes[i].x0 > edge for edge in edges)].append(i)
+        columns = [strips[0]]
+        for before, strip in pairwise(strips):
+            if self._runs(before) or self._runs(strip):
+                columns.append(strip)
+            else:
+                columns[-1] = columns[-1] + strip
+        return columns if all(self._lines(column) >= _MIN_LINES for column in columns) else [indices]
+
+    def _runs(self, indices: list[int]) -> bool:
+        wide = median(self._boxes[i].width for i in indices) >= _RUNNING_WIDTH * self._line
+        return wide and self._lines(indices) >= _RUNNING_LINES
 
     def _lines(self, indices: list[int]) -> float:
         return sum(max(1.0, round(self._boxes[i].height / self._line)) for i in indices)

@@ -13,11 +13,11 @@ from escriba import engines
 from escriba.document import Block
 from escriba.errors import EngineMissing, EngineRejected
 from escriba.policy import Policy
-from escriba.ports import Engine
+from escriba.ports import Engine, Reading
 from escriba.sources.opening import Source, open_source
 from tests.documents import EXAMPLES, picture, text_pdf
 
-BUILT_IN = ("text_layer", "rapidocr", "tesseract")
+BUILT_IN = ("text_layer", "auto", "rapidocr", "tesseract")
 POLICY = Policy(languages=("eng",))
 
 
@@ -40,11 +40,11 @@ def source(tmp_path: Path, content: bytes) -> Source:
 def read(any_engine: Engine, opened: Source) -> list[tuple[Block, ...]]:
     answers = any_engine.read([opened.page(n) for n in range(1, opened.page_count + 1)], POLICY)
     assert not any(isinstance(answer, EngineRejected) for answer in answers)
-    return [tuple(answer) for answer in answers]  # type: ignore[arg-type]
+    return [tuple(answer.blocks) for answer in answers if isinstance(answer, Reading)]
 
 
 def test_the_engines_are_installed() -> None:
-    """The package brings three."""
+    """The package brings four."""
     assert set(BUILT_IN) <= set(engines.installed())
 
 
@@ -64,10 +64,10 @@ def test_its_boxes_lie_on_the_page(any_engine: Engine) -> None:
     """Words lie in their lines, lines in their blocks, blocks on the page, in points as displayed."""
     opened = open_source(EXAMPLES / "mixed.pdf")
     page = opened.page(3)
-    [blocks] = any_engine.read([page], Policy())
-    assert blocks
-    assert not isinstance(blocks, EngineRejected)
-    for block in blocks:
+    [reading] = any_engine.read([page], Policy())
+    assert isinstance(reading, Reading)
+    assert reading.blocks
+    for block in reading.blocks:
         assert -1 <= block.box.x0 < block.box.x1 <= page.width + 1
         assert -1 <= block.box.y0 < block.box.y1 <= page.height + 1
         for line in block.lines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,7 +47,8 @@ def test_the_examples_come_out_whole(tmp_path: Path) -> None:
     for name in ("report", "digitalizacao", "mixed", "recibo"):
         for output in (*OUTPUTS, "usage.json"):
             assert (tmp_path / name / output).stat().st_size > 20
-    assert "rapidocr (3 pages)" in done.stdout
+    # Which of the two reads a scan depends on what Tesseract knows on this machine, and on how sure it is.
+    assert sum(map(int, re.findall(r"(?:rapidocr|tesseract) \((\d) page", done.stdout))) == 3
     assert "text_layer (5 pages)" in done.stdout
     assert done.stdout.count("DONE") == 4
     report = (tmp_path / "report.html").read_text()
@@ -56,7 +58,7 @@ def test_the_examples_come_out_whole(tmp_path: Path) -> None:
     shown = escriba("show", "mixed.pdf", "--out", tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert "4 pages = 4 done + 0 degraded + 0 quarantined + 0 waiting" in shown.stdout
-    assert "rapidocr" in shown.stdout
+    assert "rapidocr" in shown.stdout or "tesseract" in shown.stdout
 
 
 def test_json_names_every_field_and_reason(tmp_path: Path) -> None:

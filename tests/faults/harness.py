@@ -73,7 +73,7 @@ class ObedientReader:
             answers.append(Rejection(number, "corrupt", "broken page") if number in self.refused else _page(number, route))
         return answers
 
-    def picture(self, path: Path, policy: Policy, number: int, pixels: int) -> bytes:
+    def picture(self, path: Path, policy: Policy, number: int, pixels: int, turned: int = 0) -> bytes:
         return b""
 
     def write_pdf(self, path: Path, policy: Policy, pages: Path, out: Path, total: int) -> None:

@@ -199,7 +199,7 @@ def test_the_childs_loop(tmp_path: Path) -> None:
         Request("inspect", str(path), policy, 1, 9),
         Request("cut", str(path), policy, 2, 2),
         Request("read", str(path), policy, 1, 2, 0),
-        Request("picture", str(path), policy, 1, 100),
+        Request("picture", str(path), policy, 1, pixels=100),
         Request("read", str(path), policy, 7, 7, 0),
         Request("inspect", str(other), policy, 1, 1),
         Request("inspect", str(tmp_path / "nowhere"), policy, 1, 1),

@@ -1,0 +1,85 @@
+"""Two CPU readers, each for what it does best: Tesseract reads every page and sees its columns; RapidOCR reads what Tesseract is unsure of.
+
+Where this machine has no Tesseract data for the policy's languages, RapidOCR reads everything. Each reading says who made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+
+from escriba.document import Block, Line, Word
+from escriba.engines.rapidocr import RapidOcr
+from escriba.engines.tesseract import Tesseract, data_folder
+from escriba.errors import EngineRejected
+from escriba.layout.guided_order import ordered_by, share_in_columns
+from escriba.layout.ink import unread_share
+from escriba.layout.paragraphs import blocks_from_lines, blocks_in_order
+from escriba.policy import Policy
+from escriba.ports import PageSource, Reading
+
+_SURE = 0.93
+"""Mean confidence from which Tesseract's words are as good as RapidOCR's; below it they are worse on average (docs/reading-quality.md)."""
+_UNREAD = 0.05
+"""Share of letter-like specks outside its words up to which Tesseract is believed to have read the page; it is sure of empty pages too."""
+_COLUMNS = 0.25
+"""Share of characters in columns from which the page is read by columns and not by rows."""
+_KNOWN = 0.75
+"""Share of RapidOCR's words that Tesseract must have seen for its order to be taken."""
+
+
+class Auto:
+    """Implements `ports.Engine`."""
+
+    name = "auto"
+    version = "1"
+
+    def __init__(self) -> None:
+        self._tesseract, self._rapidocr = Tesseract(), RapidOcr()
+
+    @staticmethod
+    def members(policy: Policy) -> tuple[str, ...]:
+        """Names of the engines that read under this policy on this machine."""
+        return ("tesseract", "rapidocr") if data_folder(policy.languages) is not None else ("rapidocr",)
+
+    def read(self, pages: Sequence[PageSource], policy: Policy) -> list[Reading | EngineRejected]:
+        """Each page as the better of the two reads it, in Tesseract's order where the page has columns of running text."""
+        alone = "tesseract" not in self.members(policy)
+        return [self._rapid(page, policy, ()) if alone else self._read(page, policy) for page in pages]
+
+    def _read(self, page: PageSource, policy: Policy) -> Reading:
+        blocks = self._tesseract.blocks(page, policy)
+        reading = Reading(blocks, self._tesseract.name)
+        if _confidence(_words(blocks)) >= _SURE and _unread(page, _words(blocks), policy) <= _UNREAD:
+            return reading
+        other = self._rapid(page, policy, [line for block in blocks for line in block.lines])
+        return reading if _weight(_words(blocks)) > _weight(_words(other.blocks)) else other
+
+    def _rapid(self, page: PageSource, policy: Policy, guide: Sequence[Line]) -> Reading:
+        lines = self._rapidocr.lines(page, policy)
+        if lines and share_in_columns(guide) >= _COLUMNS:
+            ordered, known = ordered_by(lines, guide)
+            if known >= _KNOWN:
+                return Reading(blocks_in_order(ordered, page.width), self._rapidocr.name)
+        return Reading(blocks_from_lines(lines, page.width), self._rapidocr.name)
+
+
+def _unread(page: PageSource, words: Sequence[Word], policy: Policy) -> float:
+    gray = cv2.cvtColor(page.image(policy.ocr.dpi), cv2.COLOR_RGB2GRAY)
+    return unread_share(gray, [word.box for word in words], gray.shape[1] / page.width)
+
+
+def _words(blocks: Sequence[Block]) -> list[Word]:
+    return [word for block in blocks for line in block.lines for word in line.words]
+
+
+def _weight(words: Sequence[Word]) -> float:
+    """Characters read, each by its confidence."""
+    return sum(len(word.text) * (word.confidence or 0.0) for word in words)
+
+
+def _confidence(words: Sequence[Word]) -> float:
+    """Mean over characters."""
+    length = sum(len(word.text) for word in words)
+    return _weight(words) / length if length else 0.0
