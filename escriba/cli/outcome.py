@@ -26,8 +26,8 @@ from escriba.stages.scratch import fetch
 
 _PICTURES = 200
 _PICTURE_PIXELS = 900
-_PIPED_WIDTH = 120
-_ROUTES = {"text_layer": "text", "ocr": "OCR"}
+PIPED_WIDTH = 120
+ROUTES = {"text_layer": "text", "ocr": "OCR"}
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def print_table(results: list[Result]) -> None:
     """The table a person reads, the reasons of what did not go well, and the engines used."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=_PIPED_WIDTH)
+        console = Console(width=PIPED_WIDTH)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("document", overflow="fold")
     for name in ("state", "pages", "routes"):
@@ -155,7 +155,7 @@ def print_table(results: list[Result]) -> None:
     for result in results:
         for row in result.rows:
             engines[row.engine] += row.pages if row.engine else 0
-    used = [f"{name} ({pages} pages)" for name, pages in engines.most_common() if name]
+    used = [f"{name} ({pages} page{'s' * (pages != 1)})" for name, pages in engines.most_common() if name]
     console.print(f"Engines: {', '.join(used) or 'none'}", highlight=False)
 
 
@@ -167,7 +167,7 @@ def _cells(result: Result) -> list[str]:
         result.path.name,
         result.state,
         str(document.total) if document else "0",
-        ", ".join(f"{pages} {_ROUTES[route]}" for route, pages in routes.items()),
+        ", ".join(f"{pages} {ROUTES[route]}" for route, pages in routes.items()),
         f"{result.confidence:.3f}" if result.confidence is not None else "",
         str(document.degraded) if document else "0",
         str(document.quarantined) if document else "0",

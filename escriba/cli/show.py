@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from escriba.cli.outcome import PIPED_WIDTH, ROUTES
 from escriba.errors import ConfigurationError
 from escriba.ledger import DocumentRow, conservation_violation
 from escriba.local.pipeline import STATE_DIRECTORY, LocalPipeline, local_pipeline
@@ -39,17 +40,24 @@ def _find(pipeline: LocalPipeline, wanted: str) -> list[DocumentRow]:
 
 def _print(pipeline: LocalPipeline, document: DocumentRow) -> None:
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPED_WIDTH)
     rows = list(pipeline.ports.ledger.pages(document.document_id))
     console.print(f"{document.name}  {document.document_id}  {document.state}  revision {document.current}", highlight=False, markup=False)
     if document.reason:
         console.print(document.reason, highlight=False, markup=False)
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("pages", "state", "route", "engine", "failures", "seconds", "confidence", "reason"):
-        table.add_column(name, overflow="fold")
+    for name in ("pages", "state", "route", "engine"):
+        table.add_column(name, no_wrap=True)
+    for name in ("fail-\nures", "seconds", "conf."):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("reason", overflow="fold")
     for row in rows:
         pages = str(row.first) if row.first == row.last else f"{row.first}-{row.last}"
         sure = "" if row.confidence is None else f"{row.confidence:.3f}"
-        table.add_row(pages, row.state, row.route, row.engine, str(row.attempts), f"{row.seconds:.2f}", sure, row.reason or row.failure)
+        table.add_row(
+            pages, row.state, ROUTES[row.route], row.engine, str(row.attempts), f"{row.seconds:.2f}", sure, row.reason or row.failure
+        )
     console.print(table)
     counts = f"{document.total} pages = {document.done} done + {document.degraded} degraded + {document.quarantined} quarantined + {document.waiting} waiting"
     console.print(conservation_violation(document, rows) or counts, highlight=False)

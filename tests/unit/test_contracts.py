@@ -161,4 +161,4 @@ def test_every_queue_outlives_its_consumer() -> None:
 
 def test_boxes_join() -> None:
     """The union of two boxes holds both."""
-    assert BoundingBox(0, 0, 1, 1).union(BoundingBox(2, -1, 3, 0.5)) == BoundingBox(0, -1, 3, 1)
+    assert BoundingBox.around((BoundingBox(0, 0, 1, 1), BoundingBox(2, -1, 3, 0.5))) == BoundingBox(0, -1, 3, 1)
