@@ -11,7 +11,9 @@ SCHEMA_VERSION = 1
 
 Route = Literal["text_layer", "ocr"]
 PageState = Literal["WAITING", "DONE", "DEGRADED", "QUARANTINED"]
-BlockKind = Literal["heading", "paragraph", "list_item", "table"]
+BlockKind = Literal["heading", "paragraph", "list_item", "table", "footnote", "page_header", "page_footer"]
+
+FieldKind = Literal["text", "checkbox", "radio", "choice", "signature", "button"]
 
 
 class BoundingBox(msgspec.Struct, frozen=True, array_like=True):
@@ -69,7 +71,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Block(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A paragraph, heading, list item or table, in reading order on its page.
+    """A paragraph, heading, list item, table, footnote, or running header or footer, in reading order on its page.
 
     `level` is 1 to 6 on headings; `marker` is the printed bullet or number of an item or heading (its words are not in `lines`);
     `font_size` (points) and `bold` are what headings are decided from; a table keeps its words in `lines` too.
@@ -89,6 +91,22 @@ class Block(msgspec.Struct, frozen=True, omit_defaults=True):
         return "\n".join(line.text for line in self.lines)
 
 
+class Link(msgspec.Struct, frozen=True):
+    """A place on a page that leads to an address on the web or of mail."""
+
+    uri: str
+    box: BoundingBox
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A field of a form and what was filled in: text, a choice, or `Off` and the name of the state that is on."""
+
+    name: str
+    kind: FieldKind
+    value: str
+    box: BoundingBox
+
+
 class Page(msgspec.Struct, frozen=True):
     """One page as read: `number` from 1, `width` and `height` in points as displayed, blocks in reading order.
 
@@ -106,6 +124,8 @@ class Page(msgspec.Struct, frozen=True):
     confidence: float | None = None
     turned: int = 0
     blocks: tuple[Block, ...] = ()
+    links: tuple[Link, ...] = ()
+    fields: tuple[Field, ...] = ()
 
     def words(self) -> Iterator[Word]:
         for block in self.blocks:

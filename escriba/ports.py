@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from escriba.document import Block, Page, Route
+from escriba.document import Block, Field, Link, Page, Route
 from escriba.errors import EngineRejected
 from escriba.ledger import Ledger
 from escriba.messages import Message
@@ -193,6 +193,8 @@ class Reading(msgspec.Struct, frozen=True):
 
     blocks: tuple[Block, ...]
     engine: str = ""
+    links: tuple[Link, ...] = ()
+    fields: tuple[Field, ...] = ()
 
 
 class Engine(Protocol):

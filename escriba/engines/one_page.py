@@ -39,6 +39,8 @@ def read_page(number: int, route: Route, shape: PageSource, engine: Engine, poli
         confidence=mean_confidence(reading.blocks),
         turned=turned,
         blocks=tuple(reading.blocks),
+        links=reading.links,
+        fields=reading.fields,
     )
     ink = ink_share(shape.image(_INK_DPI)) if route == "ocr" and not reading.blocks else 0.0
     reason = shape.flaw or shortcoming(page, ink, policy)

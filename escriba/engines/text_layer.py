@@ -12,6 +12,7 @@ import pymupdf
 from msgspec.structs import replace
 
 from escriba.document import Block, BoundingBox, Line, Word
+from escriba.engines.forms import fields, links, ticks
 from escriba.engines.ruled_tables import find_tables
 from escriba.errors import EngineRejected
 from escriba.layout.lists import marked
@@ -24,6 +25,7 @@ _FLAGS = pymupdf.TEXT_MEDIABOX_CLIP | pymupdf.TEXT_CID_FOR_UNKNOWN_UNICODE
 _BOLD = 16
 _SAME_ROW = 0.5  # of the lower height, in common
 _SAME_SIZE = 0.6  # points
+_BESIDE = 2.5  # of a tick's height: as far as its words may stand
 _WHITE = 0.9  # of a line's height: more white than this parts paragraphs
 
 
@@ -37,7 +39,7 @@ class TextLayer:
     """Implements `ports.Engine`."""
 
     name = "text_layer"
-    version = f"pymupdf-{pymupdf.VersionBind}.1"
+    version = f"pymupdf-{pymupdf.VersionBind}.2"
 
     def read(self, pages: Sequence[PageSource], policy: Policy) -> list[Reading | EngineRejected]:
         """Each page's paragraphs, list items and ruled tables in reading order, with type sizes for the headings to come."""
@@ -50,6 +52,8 @@ def _read(page: PageSource) -> Reading | EngineRejected:
         return EngineRejected("an image has no text layer")
     text = native.get_textpage(flags=_FLAGS)
     words, places = _words(text)
+    for tick in ticks(native):
+        _place(tick, words, places)
     tables = find_tables(native, words)
     taken = frozenset[int]().union(*(members for _, members in tables))
     lines: dict[tuple[int, int], list[Word]] = {}
@@ -62,7 +66,8 @@ def _read(page: PageSource) -> Reading | EngineRejected:
     if native.rotation:
         blocks = [_turned(block, native.rotation_matrix) for block in blocks]
     heights = [line.box.height for block in blocks for line in block.lines]
-    return Reading(tuple(blocks[i] for i in reading_order([block.box for block in blocks], median(heights) if heights else 0.0)))
+    ordered = tuple(blocks[i] for i in reading_order([block.box for block in blocks], median(heights) if heights else 0.0))
+    return Reading(ordered, links=links(native), fields=fields(native))
 
 
 def _words(text: Any) -> tuple[list[Word], list[tuple[int, int]]]:
@@ -73,6 +78,24 @@ def _words(text: Any) -> tuple[list[Word], list[tuple[int, int]]]:
             words.append(Word(clean, BoundingBox(round(x0, 2), round(y0, 2), round(x1, 2), round(y1, 2))))
             places.append((block, line))
     return words, places
+
+
+def _place(tick: Word, words: list[Word], places: list[tuple[int, int]]) -> None:
+    """Put a tick before the words it stands beside, in place of the letter its font draws it with."""
+    for n in reversed(range(len(words))):
+        x, y = (words[n].box.x0 + words[n].box.x1) / 2, (words[n].box.y0 + words[n].box.y1) / 2
+        if tick.box.x0 <= x <= tick.box.x1 and tick.box.y0 <= y <= tick.box.y1:
+            del words[n], places[n]
+    middle = (tick.box.y0 + tick.box.y1) / 2
+    beside = [
+        (abs(word.box.x0 - tick.box.x1), n)
+        for n, word in enumerate(words)
+        if word.box.y0 <= middle <= word.box.y1 and -1 <= word.box.x0 - tick.box.x1 <= _BESIDE * tick.box.height
+    ]
+    if beside:
+        _, n = min(beside)
+        words.insert(n, tick)
+        places.insert(n, places[n])
 
 
 def _blocks(number: int, block: dict[str, Any], words: dict[tuple[int, int], list[Word]]) -> list[Block]:

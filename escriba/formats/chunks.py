@@ -10,6 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from escriba.document import Block, BoundingBox, Page
+from escriba.formats.markdown import RUNNING
+from escriba.layout.flow import flowing
 
 _CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for Latin scripts and today's tokenizers; no model's vocabulary is asked."""
@@ -61,6 +63,8 @@ class Chunker:
     def add(self, page: Page) -> Iterator[Chunk]:
         """The chunks that are full once this page has come."""
         for block in page.blocks:
+            if block.kind in RUNNING:
+                continue
             if block.kind == "heading":
                 yield from self._heading(block, page.number)
                 continue
@@ -102,7 +106,7 @@ class Chunker:
 
 
 def _text(block: Block) -> str:
-    text = " ".join(line.text for line in block.lines)
+    text = flowing([line.text for line in block.lines])
     return f"{block.marker} {text}" if block.marker else text
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
+from itertools import groupby
 
-from escriba.document import Block, Page
+from escriba.document import Block, BoundingBox, Line, Link, Page
+from escriba.layout.flow import flowing
 
+RUNNING = {"page_header", "page_footer"}
+"""Kinds of blocks that belong to the paper, not to the text: left out of Markdown and chunks."""
 _SPECIAL = re.compile(r"([\\`*_\[\]<&])")
 _LINE_START = re.compile(r"^(\s*)(#{1,6}(?=\s|$)|[-+>](?=\s|$)|\d+[.)](?=\s|$)|\|)")
 
@@ -18,31 +23,53 @@ def page_markdown(page: Page) -> str:
         parts.append(f"*Page {page.number} could not be read: {_escape(page.reason)}.*")
     lists: list[str] = []
     for block in page.blocks:
+        if block.kind in RUNNING:
+            continue
         if block.kind == "list_item":
-            lists.append(_list_item(block))
+            lists.append(_list_item(block, page.links))
             continue
         if lists:
             parts.append("\n".join(lists))
             lists = []
-        parts.append(_block(block))
+        parts.append(_block(block, page.links))
     if lists:
         parts.append("\n".join(lists))
     return "\n\n".join(parts) + "\n\n"
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, links: Sequence[Link]) -> str:
     if block.table is not None:
         return block.table.html
-    text = _escape(" ".join(line.text for line in block.lines))
+    text = _text(block, links)
     if block.kind == "heading":
         return f"{'#' * block.level} {block.marker} {text}" if block.marker else f"{'#' * block.level} {text}"
+    if block.kind == "footnote" and block.marker:
+        text = f"{_escape(block.marker)} {text}"
     return _guard(text)
 
 
-def _list_item(block: Block) -> str:
-    text = _escape(" ".join(line.text for line in block.lines))
+def _list_item(block: Block, links: Sequence[Link]) -> str:
+    text = _text(block, links)
     number = re.match(r"\(?(\d{1,9})[.)]?\)?$", block.marker)
     return f"{number.group(1)}. {text}" if number else f"- {text}"
+
+
+def _text(block: Block, links: Sequence[Link]) -> str:
+    """The block's lines as running text, words that carry a link as one."""
+    return flowing([_linked(line, links) if links else _escape(line.text) for line in block.lines])
+
+
+def _linked(line: Line, links: Sequence[Link]) -> str:
+    parts = []
+    for target, words in groupby(line.words, key=lambda word: _target(word.box, links)):
+        text = _escape(" ".join(word.text for word in words))
+        parts.append(f"[{text}](<{target}>)" if target else text)
+    return " ".join(parts)
+
+
+def _target(box: BoundingBox, links: Sequence[Link]) -> str:
+    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    return next((link.uri for link in links if link.box.x0 <= x <= link.box.x1 and link.box.y0 <= y <= link.box.y1), "")
 
 
 def _escape(text: str) -> str:

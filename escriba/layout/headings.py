@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from escriba.document import Block, Page
 
-_LARGER = 1.12
+LARGER = 1.12
+"""Size from which a block stands out, in sizes of the body."""
 _MOST_CHARACTERS = 160
 _LEVELS = 6
 _MAY_BE = {"paragraph", "list_item"}  # "1. Overview" looks like an item until its type is seen
@@ -39,7 +40,7 @@ class FontCensus:
     def levels(self) -> dict[tuple[float, bool], int]:
         """The heading level of each (size, bold) that stands out: 1 for the largest."""
         body = self.body
-        out = [(size, bold) for size, bold in self._candidates if size >= body * _LARGER or (bold and size >= body)]
+        out = [(size, bold) for size, bold in self._candidates if size >= body * LARGER or (bold and size >= body)]
         sizes = sorted(out, reverse=True)
         return {key: min(_LEVELS, rank) for rank, key in enumerate(sizes, start=1)}
 

@@ -14,7 +14,7 @@ from escriba.errors import EscribaError, NotFound, PermanentError
 from escriba.formats.outputs import CONTENT_TYPES, OutputWriter
 from escriba.formats.usage import usage_json
 from escriba.identity import output_prefix, plain_copy_key
-from escriba.layout.headings import FontCensus, promote
+from escriba.layout.structure import Census, structured
 from escriba.ledger import DocumentRow, DocumentState, PagesRow
 from escriba.messages import DocumentReady
 from escriba.policy import Policy
@@ -55,15 +55,15 @@ def _answer_again(message: DocumentReady, ports: Ports) -> None:
 
 
 def _write(directory: Path, document: DocumentRow, rows: list[PagesRow], ports: Ports) -> None:
-    # Two passes over the stored pages, one in memory at a time: headings are decided by the sizes of the whole document.
-    census = FontCensus()
+    # Two passes over the stored pages, one in memory at a time: what is a heading or a running header only the whole document tells.
+    census = Census()
     for page in _read_pages(rows, ports):
         census.add(page)
     policy = Policy.model_validate_json(document.policy)
     recognised = directory.parent / "recognised.jsonl"
     with OutputWriter(directory, document.sha256, document.media_type, policy) as writer, recognised.open("wb") as ocr:
         for page in _read_pages(rows, ports):
-            writer.add(promote(page, census))
+            writer.add(structured(page, census))
             if page.route == "ocr":
                 ocr.write(_ENCODER.encode(page) + b"\n")
     _write_pdf(directory / "document.pdf", document, policy, recognised, ports)

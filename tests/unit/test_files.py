@@ -34,7 +34,7 @@ def test_a_folder_gives_its_documents_and_names_the_rest(tmp_path: Path) -> None
 def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
     """A dead link and a path that does not exist end in a sentence with the way out, before anything is read."""
     (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(ConfigurationError, match="the link .*dead leads nowhere; mend it or take it out"):
+    with pytest.raises(ConfigurationError, match=r"the link .*dead leads nowhere; mend it or take it out"):
         choose([tmp_path])
     with pytest.raises(ConfigurationError, match="there is no file or folder"):
         choose([tmp_path / "absent"])
@@ -47,7 +47,7 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
     try:
         if not _forbidden(closed):
             pytest.skip("this user may read everything")
-        with pytest.raises(ConfigurationError, match="no permission to look into .*closed"):
+        with pytest.raises(ConfigurationError, match=r"no permission to look into .*closed"):
             choose([tmp_path])
     finally:
         closed.chmod(0o700)
