@@ -13,7 +13,7 @@ from escriba.document import Block, Line, Word
 from escriba.engines.rapidocr import RapidOcr
 from escriba.engines.tesseract import Tesseract, data_folder
 from escriba.errors import EngineRejected
-from escriba.layout.guided_order import ordered_by, share_in_columns
+from escriba.layout.guided_order import COLUMNAR, ordered_by, share_in_columns
 from escriba.layout.ink import unread_share
 from escriba.layout.paragraphs import blocks_from_lines, blocks_in_order
 from escriba.policy import Policy
@@ -23,8 +23,6 @@ _SURE = 0.93
 """Mean confidence from which Tesseract's words are as good as RapidOCR's; below it they are worse on average (docs/reading-quality.md)."""
 _UNREAD = 0.05
 """Share of letter-like specks outside its words up to which Tesseract is believed to have read the page; it is sure of empty pages too."""
-_COLUMNS = 0.25
-"""Share of characters in columns from which the page is read by columns and not by rows."""
 _KNOWN = 0.75
 """Share of RapidOCR's words that Tesseract must have seen for its order to be taken."""
 
@@ -58,7 +56,7 @@ class Auto:
 
     def _rapid(self, page: PageSource, policy: Policy, guide: Sequence[Line]) -> Reading:
         lines = self._rapidocr.lines(page, policy)
-        if lines and share_in_columns(guide) >= _COLUMNS:
+        if lines and share_in_columns(guide) >= COLUMNAR:
             ordered, known = ordered_by(lines, guide)
             if known >= _KNOWN:
                 return Reading(blocks_in_order(ordered, page.width), self._rapidocr.name)

@@ -15,7 +15,9 @@ import tesserocr
 
 from escriba.document import Block, BoundingBox, Line, Word
 from escriba.errors import EngineMissing, EngineRejected
-from escriba.layout.paragraphs import paragraph
+from escriba.layout.guided_order import COLUMNAR, share_in_columns
+from escriba.layout.paragraphs import blocks_in_order, paragraph
+from escriba.layout.reading_order import reading_order
 from escriba.layout.skew import carried_back, skew, turned
 from escriba.policy import Policy
 from escriba.ports import PageSource, Reading
@@ -59,7 +61,7 @@ class Tesseract:
         )
 
     def read(self, pages: Sequence[PageSource], policy: Policy) -> list[Reading | EngineRejected]:
-        """Each page rendered at the policy's resolution: paragraphs in Tesseract's own order, with boxes and confidences."""
+        """Each page rendered at the policy's resolution: paragraphs in reading order, with boxes and confidences."""
         self.check(policy)
         return [Reading(self.blocks(page, policy)) for page in pages]
 
@@ -74,7 +76,7 @@ class Tesseract:
         if _confidence(paragraphs) < _WEAK:
             # Speckles and grey paper drown its own thresholding; on a clean page the same medicine does harm.
             paragraphs = max(paragraphs, self._recognise(cv2.medianBlur(straight, 3), dpi, policy), key=_worth)
-        return tuple(paragraph([_line(line, back, scale) for line in lines]) for lines in paragraphs)
+        return _ordered([[_line(line, back, scale) for line in lines] for lines in paragraphs], page.width)
 
     def _recognise(self, gray: Any, dpi: int, policy: Policy) -> list[list[list[_Found]]]:
         """Paragraphs of lines of words on the picture."""
@@ -131,6 +133,15 @@ def _words(api: Any) -> Iterator[Any]:
 
 def _line(words: list[_Found], back: Any, scale: tuple[float, float]) -> Line:
     return Line.of(Word(text, _box(carried_back(box, back), scale), round(confidence, 4)) for text, confidence, box in words)
+
+
+def _ordered(paragraphs: list[list[Line]], width: float) -> tuple[Block, ...]:
+    """Tesseract's own paragraphs where they run in columns or as they stand; forms and tables, which it reads by blocks, row by row."""
+    lines = [line for paragraph_ in paragraphs for line in paragraph_]
+    by_rows = [lines[i] for i in reading_order([line.box for line in lines])]
+    if by_rows == lines or share_in_columns(lines) >= COLUMNAR:
+        return tuple(paragraph(group) for group in paragraphs)
+    return blocks_in_order(by_rows, width)
 
 
 def _box(pixels: tuple[float, float, float, float], scale: tuple[float, float]) -> BoundingBox:

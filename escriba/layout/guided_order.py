@@ -12,6 +12,8 @@ import numpy as np
 from escriba.document import BoundingBox, Line
 from escriba.layout.reading_order import reading_order
 
+COLUMNAR = 0.25
+"""Share of characters in columns from which a page is read by columns and not by rows."""
 _COLUMN_LINES, _COLUMN_CHARACTERS = 6, 25
 """Lines and median characters a line of a column of running text; a table's columns and a form's fields are shorter."""
 _LEADING = 1.5
