@@ -12,13 +12,7 @@ from escriba.local.dispatcher import Handler, NeverReturned
 from escriba.local.in_memory import InMemoryPipeline
 from escriba.messages import DocumentReady, PagesRequested, SplitContinued, encode
 from escriba.stages.quarantine import quarantine
-from tests.faults.harness import assert_conserved, made_up, outputs, pipeline, reader_of, run, undisturbed
-
-
-def document_of(made: InMemoryPipeline, job: str) -> DocumentRow:
-    document = made.result(job)[1]
-    assert document is not None
-    return document
+from tests.faults.harness import assert_conserved, document_of, made_up, outputs, pipeline, reader_of, run, undisturbed
 
 
 def dying(made: InMemoryPipeline, function: str, times: int = 3) -> Mapping[str, Handler]:
