@@ -7,6 +7,7 @@ in a new generation. Adapters: `memory/ledger.py`, `aws/ledger.py`; one contract
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Literal, Protocol
 
 import msgspec
@@ -185,6 +186,19 @@ def single_rows(row: PagesRow) -> list[PagesRow]:
     return [msgspec.structs.replace(row, first=n, last=n, attempts=0) for n in range(row.first, row.last + 1)]
 
 
+def uncovered(rows: Iterable[PagesRow], held: Iterable[PagesRow]) -> list[PagesRow]:
+    """These rows without the pages that others hold, cut where those stand: a plan that is replayed may pack its pages in another way."""
+    taken = {n for row in held for n in range(row.first, row.last + 1)}
+    left = []
+    for row in rows:
+        free = [n for n in range(row.first, row.last + 1) if n not in taken]
+        taken.update(free)
+        for _, run in groupby(enumerate(free), lambda place: place[1] - place[0]):
+            numbers = [n for _, n in run]
+            left.append(msgspec.structs.replace(row, first=numbers[0], last=numbers[-1]))
+    return left
+
+
 class Ledger(Protocol):
     """The one memory of the pipeline. Every move is conditional: running any of these twice, late or in parallel is safe."""
 
@@ -206,7 +220,7 @@ class Ledger(Protocol):
 
     def pages_row(self, document_id: str, first: int, last: int) -> PagesRow | None: ...
     def add_pages(self, document_id: str, rows: Sequence[PagesRow]) -> None:
-        """Create the rows that do not exist yet."""
+        """Create rows for the pages that have none yet. Raises `NotFound`."""
 
     def planned(self, document_id: str, total: int, media_type: str) -> DocumentRow:
         """RECEIVED -> PLANNED with every page waiting; otherwise no change."""

@@ -152,7 +152,7 @@ class Reader(Protocol):
         """Page `number` alone, as a file of its own that `read` can open."""
 
     def read(self, path: Path, policy: Policy, route: Route, first: int, last: int, offset: int) -> Sequence[Page | Rejection]:
-        """Read document pages `first` to `last`, which are pages `first - offset` to `last - offset` of the file."""
+        """Read document pages `first` to `last`, which are pages `first - offset` to `last - offset` of the file; one answer a page, in order."""
 
     def picture(self, path: Path, policy: Policy, number: int, pixels: int, turned: int = 0) -> bytes:
         """Page `number` of a file as a JPEG of at most `pixels` on its longer side, turned clockwise, for a person to look at."""

@@ -27,6 +27,7 @@ from escriba.ledger import (
     settle,
     single_rows,
     tally,
+    uncovered,
 )
 from escriba.ports import Clock
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _COUNTERS = ("waiting", "done", "degraded", "quarantined")
 _DEAD_LETTERS = "DEAD-LETTERS"
+_ROWS_AT_ONCE = 99  # with the document they make a transaction of 100, the most there may be
 
 
 class DynamoLedger:
@@ -96,8 +98,28 @@ class DynamoLedger:
         return None if item is None or "unpacked" in item else from_item(item, PagesRow)
 
     def add_pages(self, document_id: str, rows: Sequence[PagesRow]) -> None:
-        for row in rows:
-            self._table.put_new(pages_key(document_id, row.first, row.last), msgspec.structs.replace(row, sent_at=self._now()))
+        def attempt() -> bool:
+            document = self._table.item(document_key(document_id))
+            if document is None:
+                raise NotFound(f"the ledger knows no document {document_id}")
+            # Two plans at once may pack the same pages in different ways: the number of rows laid down so far lets only one of them write.
+            laid = int(document["laid"]["N"]) if "laid" in document else 0
+            # Packets taken apart among them: they hold their pages at every moment, even while their single rows are written.
+            held = (from_item(item, PagesRow) for item in self._table.query(f"DOC#{document_id}", "PAGES#"))
+            left = uncovered(rows, held)
+            some = [msgspec.structs.replace(row, sent_at=self._now()) for row in left[:_ROWS_AT_ONCE]]
+            if some:
+                guard = "attribute_not_exists(#laid) OR #laid = :held"
+                count = self._table.update(document_key(document_id), {"laid": laid + len(some)}, guard, {"held": laid})
+                self._table.client.transact_write_items(TransactItems=[{"Update": count}, *(self._put(document_id, r) for r in some)])
+            return len(some) == len(left)
+
+        while not self._table.until_it_lands(attempt):
+            pass
+
+    def _put(self, document_id: str, row: PagesRow) -> Any:
+        item = {**pages_key(document_id, row.first, row.last), **to_item(row)}
+        return {"Put": {"TableName": self._table.name, "Item": item}}
 
     def planned(self, document_id: str, total: int, media_type: str) -> DocumentRow:
         for _ in range(ATTEMPTS):
@@ -184,17 +206,8 @@ class DynamoLedger:
                 "#state = :was AND attribute_not_exists(#unpacked)",
                 {"was": "WAITING"},
             )
-            puts = [
-                {
-                    "Put": {
-                        "TableName": self._table.name,
-                        "Item": {**pages_key(document_id, r.first, r.last), **to_item(r)},
-                        "ConditionExpression": "attribute_not_exists(pk)",
-                    }
-                }
-                for r in single_rows(row)
-            ]
-            self._table.client.transact_write_items(TransactItems=[{"Update": mark}, *puts])  # type: ignore[list-item]
+            puts = [self._put(document_id, single) for single in single_rows(row)]
+            self._table.client.transact_write_items(TransactItems=[{"Update": mark}, *puts])
 
         self._table.until_it_lands(attempt)
         return [row for row in self.pages(document_id) if row.first == row.last and first <= row.first <= last]

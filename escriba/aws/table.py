@@ -99,13 +99,14 @@ class Table:
     def until_it_lands(self, attempt: Callable[[], T]) -> T:
         """Run again, with jitter, what lost a race; every run reads afresh. Raises `Conflict` when it never lands."""
         for n in range(ATTEMPTS):
-            try:
-                return attempt()
-            except ClientError as error:
-                reasons = {reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])}
-                if _code(error) not in _LOST_RACE or not reasons <= _LOST_FOR:
-                    raise
-                self._clock.sleep(random.uniform(0, min(1.0, 0.01 * 2**n)))  # noqa: S311  (jitter, not a secret)
+            with aws_failures("writing the ledger"):
+                try:
+                    return attempt()
+                except ClientError as error:
+                    reasons = {reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])}
+                    if _code(error) not in _LOST_RACE or not reasons <= _LOST_FOR:
+                        raise
+                    self._clock.sleep(random.uniform(0, min(1.0, 0.01 * 2**n)))  # noqa: S311  (jitter, not a secret)
         raise lost()
 
 

@@ -26,6 +26,7 @@ from escriba.ledger import (
     settle,
     single_rows,
     tally,
+    uncovered,
 )
 from escriba.ports import Clock
 
@@ -91,10 +92,9 @@ class MemoryLedger:
 
     def add_pages(self, document_id: str, rows: Sequence[PagesRow]) -> None:
         with self._lock:
-            held = self._pages.setdefault(document_id, {})
-            for row in rows:
-                if not any(r.first <= row.last and row.first <= r.last for r in held.values()):
-                    held[row.first, row.last] = replace(row, sent_at=self._now())
+            held = self._pages.setdefault(self.document(document_id).document_id, {})
+            for row in uncovered(rows, held.values()):
+                held[row.first, row.last] = replace(row, sent_at=self._now())
 
     def planned(self, document_id: str, total: int, media_type: str) -> DocumentRow:
         with self._lock:

@@ -47,9 +47,11 @@ def _settle(queue: str, message: Message | ObjectCreated, ports: Ports) -> None:
 def _pages(message: PagesRequested, ports: Ports) -> None:
     document = ports.ledger.document(message.document_id)
     row = ports.ledger.pages_row(message.document_id, message.first, message.last)
-    if row is None:
-        # The packet was taken apart, but its pages may never have been sent.
+    if row is None or (row.pages > 1 and row.state == "WAITING" and row.generation == message.generation):
+        # A packet is never lost as a whole: its pages are tried alone, so that only those end here that are at fault.
+        # Of one that was taken apart before, the pages may never have been sent.
         send_waiting(document, ports.ledger.unpack(message.document_id, message.first, message.last), ports)
+        ports.meter.log("warning", "dead packet taken apart", document_id=message.document_id, first=message.first, last=message.last)
         return
     reason = row.failure or _SILENT
     lost = Outcome(first=row.first, last=row.last, generation=message.generation, state="QUARANTINED", reason=reason)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from escriba.document import Page, PageState
-from escriba.errors import EngineTimeout, EscribaError, PermanentError
+from escriba.errors import EngineTimeout, EngineUnavailable, EscribaError, PermanentError
 from escriba.identity import result_key
 from escriba.ledger import DocumentRow, Outcome, PagesRow
 from escriba.messages import PagesRequested, encode
@@ -41,10 +41,14 @@ def _read(document: DocumentRow, row: PagesRow, ports: Ports) -> None:
     policy = Policy.model_validate_json(document.policy)
     began = ports.clock.now()
     answers: Sequence[Page | Rejection]
+    asked = list(range(row.first, row.last + 1))
     try:
         answers = ports.reader.read(fetch(row.object_key, ports), policy, row.route, row.first, row.last, row.offset)
     except PermanentError as error:
-        answers = [Rejection(number, error.code, str(error)) for number in range(row.first, row.last + 1)]
+        answers = [Rejection(number, error.code, str(error)) for number in asked]
+    if [answer.number for answer in answers] != asked:
+        # Kept, they would stand in another page's place.
+        raise EngineUnavailable("the reader answered for other pages than it was asked for")
     seconds = (ports.clock.now() - began).total_seconds()
     if len({(_state(answer), answer.reason) for answer in answers}) > 1:
         # The pages of a row share one state; where they differ, each needs a row of its own.

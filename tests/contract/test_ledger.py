@@ -1,90 +1,13 @@
-"""One suite for the port Ledger, run against memory and against DynamoDB as moto plays it."""
+"""The port Ledger in memory and on DynamoDB: documents, their pages and failures, and the law that no page is lost."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from typing import Any
-
-import boto3
 import msgspec
 import pytest
-from botocore.exceptions import ClientError
-from moto import mock_aws
 
-from escriba.aws.ledger import DynamoLedger
-from escriba.errors import Conflict, NotFound, Throttled
-from escriba.ledger import DeadLetter, DocumentRow, JobRow, Ledger, Outcome, PagesRow, conservation_violation
-from escriba.local.moto_repairs import repaired_moto
-from escriba.memory.ledger import MemoryLedger
-
-DOC = "d" * 32
-
-
-class FastClock:
-    """Never waits."""
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC)
-
-    def sleep(self, seconds: float) -> None:
-        threading.Event().wait(min(seconds, 0.001))
-
-
-@pytest.fixture(params=["memory", "dynamodb"])
-def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
-    if request.param == "memory":
-        yield MemoryLedger(FastClock())
-        return
-    with repaired_moto(), mock_aws():
-        yield dynamo_ledger()
-
-
-def dynamo_ledger() -> DynamoLedger:
-    client = boto3.client("dynamodb", region_name="us-east-1")
-    client.create_table(
-        TableName="ledger",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "sk", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return DynamoLedger(client, "ledger", FastClock())
-
-
-def job(number: int = 1, document: str = DOC) -> JobRow:
-    return JobRow(job_id=f"job{number}", tenant="acme", key=f"inbox/acme/default/{number}.pdf", document_id=document)
-
-
-def new_document() -> DocumentRow:
-    return DocumentRow(
-        document_id=DOC, job_id="job1", tenant="acme", policy="{}", sha256="0" * 64, name="a.pdf", original_key="originals/acme/0"
-    )
-
-
-def row(first: int, last: int | None = None, **changes: Any) -> PagesRow:
-    last = last or first
-    route = "text_layer" if last > first else "ocr"
-    return PagesRow(**{"first": first, "last": last, "route": route, "object_key": "k", "offset": 0, **changes})
-
-
-def outcome(first: int, last: int | None = None, state: str = "DONE", generation: int = 1, **changes: Any) -> Outcome:
-    return Outcome(
-        **{"first": first, "last": last or first, "generation": generation, "state": state, "result_key": f"r{first}", **changes}
-    )
-
-
-def planned(ledger: Ledger, *rows: PagesRow) -> DocumentRow:
-    """A document in READING with these rows."""
-    ledger.accept(job(), new_document())
-    ledger.add_pages(DOC, rows)
-    ledger.planned(DOC, max(r.last for r in rows), "application/pdf")
-    return ledger.reading(DOC)
-
-
-def check(ledger: Ledger) -> None:
-    assert conservation_violation(ledger.document(DOC), list(ledger.pages(DOC))) == ""
+from escriba.errors import NotFound
+from escriba.ledger import DeadLetter, DocumentRow, JobRow, Ledger, PagesRow, conservation_violation
+from tests.contract.ledgers import DOC, FastClock, check, job, new_document, outcome, planned, row
 
 
 def test_accepting_twice_keeps_the_first_document_and_both_jobs(ledger: Ledger) -> None:
@@ -180,35 +103,6 @@ def test_a_failure_speaks_only_for_its_generation(ledger: Ledger) -> None:
     check(ledger)
 
 
-def test_a_better_outcome_upgrades_and_asks_for_one_new_revision(ledger: Ledger) -> None:
-    """Late successes after the delivery make one new revision, until that one is begun."""
-    planned(ledger, row(1), row(2), row(3))
-    ledger.complete(DOC, [outcome(1), outcome(2, state="QUARANTINED"), outcome(3, state="DEGRADED")])
-    ledger.begin_assembly(DOC, 1)
-    ledger.publish(DOC, 1, "PARTIAL")
-    first = ledger.complete(DOC, [outcome(2)])
-    second = ledger.complete(DOC, [outcome(3)])
-    assert (first.revision, second.revision) == (2, 2)
-    assert (second.done, second.degraded, second.quarantined, second.state, second.current) == (3, 0, 0, "PARTIAL", 1)
-    check(ledger)
-
-
-def test_an_upgrade_during_an_assembly_asks_for_another(ledger: Ledger) -> None:
-    """Once revision 1 has begun, what it read may be old: revision 2 is asked for."""
-    planned(ledger, row(1))
-    ledger.complete(DOC, [outcome(1, state="QUARANTINED")])
-    assert ledger.begin_assembly(DOC, 1) is not None
-    assert ledger.complete(DOC, [outcome(1)]).revision == 2
-
-
-def test_an_upgrade_before_the_assembly_needs_no_other(ledger: Ledger) -> None:
-    """While revision 1 has not begun it will see the better page by itself."""
-    planned(ledger, row(1), row(2))
-    ledger.complete(DOC, [outcome(1, state="QUARANTINED")])
-    assert ledger.complete(DOC, [outcome(1)]).revision == 1
-    check(ledger)
-
-
 def test_completing_an_unknown_row_changes_nothing(ledger: Ledger) -> None:
     """An outcome for a row that is not there is stale."""
     before = planned(ledger, row(1))
@@ -269,90 +163,12 @@ def test_a_delivered_document_is_not_rejected(ledger: Ledger) -> None:
     assert ledger.reject(DOC, "failed", "no").state == "DONE"
 
 
-def test_assembly_waits_for_every_page(ledger: Ledger) -> None:
-    """Nothing is assembled while a page waits."""
-    planned(ledger, row(1), row(2))
-    ledger.complete(DOC, [outcome(1)])
-    assert ledger.begin_assembly(DOC, 1) is None
-    ledger.complete(DOC, [outcome(2)])
-    begun = ledger.begin_assembly(DOC, 1)
-    assert begun is not None
-    assert (begun.state, begun.started) == ("ASSEMBLING", 1)
-
-
-def test_a_late_old_assembly_cannot_replace_a_newer_one(ledger: Ledger) -> None:
-    """`current` only moves forward; a revision that stands is not begun again."""
-    planned(ledger, row(1))
-    ledger.complete(DOC, [outcome(1)])
-    ledger.begin_assembly(DOC, 1)
-    ledger.begin_assembly(DOC, 2)
-    newer = ledger.publish(DOC, 2, "DONE")
-    assert newer is not None
-    assert (newer.current, newer.state, newer.output_prefix) == (2, "DONE", f"documents/acme/{DOC}/r2/")
-    assert ledger.publish(DOC, 1, "PARTIAL") is None
-    assert ledger.begin_assembly(DOC, 1) is None
-    assert ledger.document(DOC) == newer
-
-
 def test_dead_letters_are_kept_once(ledger: Ledger) -> None:
     """The same dead message recorded twice stands there once."""
     letter = DeadLetter(message_id="m1", queue="pages-dlq", reason="not an envelope", body="?")
     ledger.record_dead_letter(letter)
     ledger.record_dead_letter(letter)
     assert list(ledger.dead_letters()) == [letter]
-
-
-def test_two_hundred_parallel_completions_all_land(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """200 completions of one document at once, with TransactionConflict injected into a third of the writes, lose nothing."""
-    planned(ledger, *(row(n) for n in range(1, 201)))
-    conflicts = _inject_conflicts(ledger, monkeypatch, every=3) if isinstance(ledger, DynamoLedger) else []
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: ledger.complete(DOC, [outcome(n)]), range(1, 201)))
-    document = ledger.document(DOC)
-    assert (document.waiting, document.done) == (0, 200)
-    check(ledger)
-    assert not isinstance(ledger, DynamoLedger) or len(conflicts) >= 50
-
-
-def _inject_conflicts(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch, every: int) -> list[int]:
-    """Every n-th transaction is cancelled as DynamoDB does when two meet on one item (moto never does)."""
-    real, calls, conflicts, lock = ledger._table.client.transact_write_items, [0], [], threading.Lock()
-
-    def meet(**request: Any) -> Any:
-        with lock:
-            calls[0] += 1
-            number = calls[0]
-        if number % every == 0:
-            conflicts.append(number)
-            response: Any = {
-                "Error": {"Code": "TransactionCanceledException", "Message": "Transaction cancelled"},
-                "CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConflict"}],
-            }
-            raise ClientError(response, "TransactWriteItems")
-        return real(**request)
-
-    monkeypatch.setattr(ledger._table.client, "transact_write_items", meet)
-    return conflicts
-
-
-def test_a_race_that_is_never_won_is_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When every try conflicts, the message fails and is tried again later."""
-    with mock_aws():
-        ledger = dynamo_ledger()
-        planned(ledger, row(1))
-        _inject_conflicts(ledger, monkeypatch, every=1)
-        with pytest.raises(Conflict):
-            ledger.complete(DOC, [outcome(1)])
-
-
-def test_an_invalid_write_is_not_mistaken_for_a_race() -> None:
-    """Any other refusal of a transaction comes through as it is."""
-    with mock_aws():
-        ledger = dynamo_ledger()
-        planned(ledger, row(1))
-        ledger._table.name = "missing"
-        with pytest.raises(ClientError):
-            ledger.document(DOC)
 
 
 @pytest.mark.parametrize(
@@ -372,26 +188,6 @@ def test_every_breach_of_conservation_is_named(rows: list[PagesRow], counts: dic
     assert sentence in conservation_violation(document, rows)
 
 
-def test_a_cancelled_transaction_leaves_nothing_behind() -> None:
-    """The embedded DynamoDB rolls back what a cancelled transaction had already written."""
-    with repaired_moto(), mock_aws():
-        ledger = dynamo_ledger()
-        planned(ledger, row(1))
-        client = ledger._table.client
-        good = {"Put": {"TableName": "ledger", "Item": {"pk": {"S": "x"}, "sk": {"S": "x"}}}}
-        bad = {
-            "Put": {
-                "TableName": "ledger",
-                "Item": {"pk": {"S": f"DOC#{DOC}"}, "sk": {"S": "DOC"}},
-                "ConditionExpression": "attribute_not_exists(pk)",
-            }
-        }
-        with pytest.raises(ClientError, match="Transaction"):
-            client.transact_write_items(TransactItems=[good, bad])  # type: ignore[list-item]
-        assert "Item" not in client.get_item(TableName="ledger", Key={"pk": {"S": "x"}, "sk": {"S": "x"}})
-        check(ledger)
-
-
 def test_a_packet_taken_apart_can_be_neither_completed_nor_failed_whole(ledger: Ledger) -> None:
     """What comes late for the packet advances nothing; its single pages wait."""
     planned(ledger, row(1, 3))
@@ -399,91 +195,6 @@ def test_a_packet_taken_apart_can_be_neither_completed_nor_failed_whole(ledger: 
     assert ledger.count_failure(DOC, 1, 3, 1, "late") == 0
     assert ledger.complete(DOC, [outcome(1, 3)]).waiting == 3
     check(ledger)
-
-
-def test_an_unpack_between_reading_and_completing_a_packet_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mark is part of the transaction's condition: the completion loses its race and finds nothing to advance."""
-    with mock_aws():
-        ledger = dynamo_ledger()
-        planned(ledger, row(1, 3))
-        client, once = ledger._table.client, [True]
-        real = client.transact_write_items
-
-        def unpacked_before(**request: Any) -> Any:
-            if once:
-                once.clear()
-                ledger.unpack(DOC, 1, 3)
-            return real(**request)
-
-        monkeypatch.setattr(client, "transact_write_items", unpacked_before)
-        assert ledger.complete(DOC, [outcome(1, 3)]).waiting == 3
-        check(ledger)
-
-
-def test_an_answer_lost_on_its_way_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The write was applied, the answer said that its condition failed (an SDK's own retry): the assembly is still ours."""
-    with mock_aws():
-        ledger = dynamo_ledger()
-        planned(ledger, row(1))
-        ledger.complete(DOC, [outcome(1)])
-        client = ledger._table.client
-        real, left = client.update_item, [1]
-
-        def lost(**request: Any) -> Any:
-            answer = real(**request)
-            if left[0]:
-                left[0] -= 1
-                raise ClientError({"Error": {"Code": "ConditionalCheckFailedException", "Message": ""}}, "UpdateItem")
-            return answer
-
-        monkeypatch.setattr(client, "update_item", lost)
-        assert ledger.begin_assembly(DOC, 1) is not None
-        left[0] = 1
-        published = ledger.publish(DOC, 1, "DONE")
-        assert published is not None
-        assert (published.current, published.state) == (1, "DONE")
-
-
-def test_throttling_is_said_in_our_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`Throttled`, which is retryable, on reads and writes."""
-    with mock_aws():
-        ledger = dynamo_ledger()
-        planned(ledger, row(1))
-
-        def slow_down(**_: Any) -> Any:
-            raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", "Message": ""}}, "x")
-
-        monkeypatch.setattr(ledger._table.client, "update_item", slow_down)
-        with pytest.raises(Throttled):
-            ledger.reading(DOC)
-        monkeypatch.setattr(ledger._table.client, "get_item", slow_down)
-        with pytest.raises(Throttled):
-            ledger.document(DOC)
-
-
-def test_a_document_opened_again_counts_what_is_done_and_forgets_its_failure(ledger: Ledger) -> None:
-    """Conservation holds from its plan on, and an assembly of the time before publishes nothing over it."""
-    planned(ledger, row(1), row(2))
-    ledger.complete(DOC, [outcome(1)])
-    ledger.note_failure(DOC, "hung")
-    ledger.reject(DOC, "failed", "because")
-    assert ledger.accept(job(2), new_document()).failure == ""
-    assert ledger.publish(DOC, 1, "DONE") is None
-    ledger.add_pages(DOC, [row(1), row(2)])
-    again = ledger.planned(DOC, 2, "application/pdf")
-    assert (again.waiting, again.done) == (1, 1)
-    check(ledger)
-
-
-def test_success_wipes_out_a_rejection_that_came_between(ledger: Ledger) -> None:
-    """A dead duplicate rejects the document while it is assembled: the assembly still delivers, and no reason is left."""
-    planned(ledger, row(1))
-    ledger.complete(DOC, [outcome(1)])
-    ledger.begin_assembly(DOC, 1)
-    ledger.reject(DOC, "failed", "dead duplicate")
-    published = ledger.publish(DOC, 1, "DONE")
-    assert published is not None
-    assert (published.state, published.code, published.reason) == ("DONE", "", "")
 
 
 @pytest.mark.parametrize("call", ["reject", "note_failure", "publish"])

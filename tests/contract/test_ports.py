@@ -91,6 +91,19 @@ def test_a_failed_message_can_be_shown_again_at_once(queues: tuple[Queue, Queue,
     assert second.receives == 2
 
 
+def test_the_receipt_of_an_earlier_delivery_deletes_nothing() -> None:
+    """A worker that was too slow answers for a delivery that is another's by now. SQS promises the same; moto deletes."""
+    queue = MemoryQueue(TOPOLOGY.queue("work"), ManualClock())
+    queue.send(["slow"])
+    [first] = queue.receive(1)
+    queue.change_visibility(first.receipt, 0)
+    [second] = queue.receive(1)
+    queue.delete(first.receipt)
+    assert queue.depth().total == 1
+    queue.delete(second.receipt)
+    assert queue.depth().total == 0
+
+
 def test_a_delayed_message_is_not_seen_before_its_time(queues: tuple[Queue, Queue, Clock]) -> None:
     """It counts as delayed, then becomes visible."""
     queue, _, clock = queues

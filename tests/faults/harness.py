@@ -14,13 +14,15 @@ from typing import Any
 
 from escriba.document import Block, BoundingBox, Line, Page, Route, Word
 from escriba.errors import Corrupt, EngineTimeout, EngineUnavailable
-from escriba.ledger import conservation_violation
-from escriba.local.dispatcher import Dispatcher, Handler, NeverReturned
+from escriba.ledger import DocumentRow, conservation_violation
+from escriba.local.dispatcher import Dispatcher, Handler, NeverReturned, sqs_event
 from escriba.local.in_memory import InMemoryPipeline
 from escriba.memory.clock import ManualClock
 from escriba.memory.queue import MemoryQueue
+from escriba.messages import PagesRequested, decode
 from escriba.policy import Policy
 from escriba.ports import Inspection, PageFeatures, Rejection
+from escriba.stages.split import accept
 
 OUTPUTS = ("chunks.jsonl", "document.json", "document.md", "document.pdf", "document.txt")
 
@@ -129,6 +131,29 @@ def outputs(made: InMemoryPipeline, job: str) -> dict[str, bytes]:
     _, document = made.result(job)
     assert document is not None
     return {name: made.ports.results.get(document.output_prefix + name) for name in OUTPUTS}
+
+
+def document_of(made: InMemoryPipeline, job: str) -> DocumentRow:
+    """The document that a job came to."""
+    _, document = made.result(job)
+    assert document is not None
+    return document
+
+
+def laid_down(made: InMemoryPipeline, routes: str, *, generation: int = 1) -> tuple[DocumentRow, list[PagesRequested]]:
+    """A document whose pages wait to be read, and their messages, taken from the queue; in a later generation it was rejected before."""
+    for left in reversed(range(generation)):
+        job = made.upload("a.pdf", made_up(routes))
+        [event] = made.queues["intake"].receive(1)
+        made.queues["intake"].delete(event.receipt)
+        if left:
+            identity = accept(decode(event.body), made._worker_ports())  # type: ignore[arg-type]
+            made.ports.ledger.reject(identity, "failed", "because")
+    made.handlers()["split_document"](sqs_event("intake", [event]), None)
+    messages = made.queues["pages"].receive(10)
+    for message in messages:
+        made.queues["pages"].delete(message.receipt)
+    return document_of(made, job), [decode(message.body) for message in messages]  # type: ignore[misc]
 
 
 def undisturbed(routes: str) -> dict[str, bytes]:

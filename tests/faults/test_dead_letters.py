@@ -12,13 +12,7 @@ from escriba.local.dispatcher import Handler, NeverReturned
 from escriba.local.in_memory import InMemoryPipeline
 from escriba.messages import DocumentReady, PagesRequested, SplitContinued, encode
 from escriba.stages.quarantine import quarantine
-from tests.faults.harness import assert_conserved, made_up, outputs, pipeline, reader_of, run, undisturbed
-
-
-def document_of(made: InMemoryPipeline, job: str) -> DocumentRow:
-    document = made.result(job)[1]
-    assert document is not None
-    return document
+from tests.faults.harness import assert_conserved, document_of, made_up, outputs, pipeline, reader_of, run, undisturbed
 
 
 def dying(made: InMemoryPipeline, function: str, times: int = 3) -> Mapping[str, Handler]:
@@ -159,3 +153,33 @@ def test_a_message_that_strayed_is_no_dead_page() -> None:
         run(made)
         assert document_of(made, job).state == "DONE"
         assert len(list(made.ports.ledger.dead_letters())) == 1
+
+
+@pytest.mark.parametrize("queue", ["intake", "pages", "assemble"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "not json",
+        '{"source":"escriba","detail-type":"Pages Requested","detail":{"schema_version":99}}',
+        '{"source":"escriba","detail-type":"Nonsense","detail":{}}',
+        '{"source":"somebody","detail-type":"Object Created","detail":{}}',
+    ],
+)
+def test_undecodable_and_future_messages_are_dead_lettered_and_kept(queue: str, body: str) -> None:
+    """Never acknowledged by their consumer: they reach the dead letters, and the ledger keeps them for a person."""
+    with pipeline() as made:
+        made.queues[queue].send([body])
+        run(made)
+        [letter] = made.ports.ledger.dead_letters()
+        assert (letter.queue, letter.body) == (f"{queue}-dlq", body)
+        assert letter.reason
+
+
+def test_a_message_for_an_unknown_document_is_kept_as_a_dead_letter() -> None:
+    """Pages of a document that the ledger does not know end where a person finds them, not in an endless loop."""
+    with pipeline() as made:
+        message = DocumentReady(sent_at=made.ports.clock.now(), document_id="nobody", revision=1)
+        made.queues["assemble"].send([encode(message)])
+        run(made)
+        [letter] = made.ports.ledger.dead_letters()
+        assert "nobody" in letter.reason

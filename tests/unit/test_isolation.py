@@ -152,9 +152,11 @@ def test_versions_need_no_child_and_unknown_engines_are_named(reader: IsolatedRe
         reader.engine_versions(Policy(ocr=Ocr(engine="nobody")))
 
 
-def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
+def test_the_child_dies_with_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kill the parent while the child is busy: no orphan stays."""
     install_obedient(tmp_path)
+    log = tmp_path / "log"
+    monkeypatch.setenv("OBEDIENT_LOG", str(log))
     path = orders(tmp_path, HANG)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
@@ -166,6 +168,10 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
+    deadline = time.monotonic() + 30
+    # Before it is busy it would end of itself, when its pipe does.
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
     parent.kill()
     parent.wait()
     deadline = time.monotonic() + 10
