@@ -7,6 +7,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,6 +15,10 @@ from escriba.errors import ConfigurationError
 
 READER_VERSION = "1"
 """Raised whenever the same bytes would be read differently (triage, layout, formats); part of every fingerprint."""
+
+
+Language = Annotated[str, Field(pattern=r"^[a-z]{3}(_[a-z]+)?$")]
+"""ISO 639-2, as Tesseract names its data: `por`, `eng`, `deu`, `chi_sim`."""
 
 
 class _Section(BaseModel):
@@ -63,7 +68,7 @@ class Policy(_Section):
     """The owner's wishes. Its `fingerprint` is part of a reading's identity."""
 
     name: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    languages: tuple[str, ...] = Field(default=("por", "eng"), min_length=1, description="ISO 639-2 codes, most likely first")
+    languages: tuple[Language, ...] = Field(default=("por", "eng"), min_length=1, description="ISO 639-2 codes, most likely first")
     triage: Triage = Triage()
     ocr: Ocr = Ocr()
     chunks: Chunks = Chunks()
@@ -84,14 +89,38 @@ def parse_policy(text: str, *, source: str = "policy") -> Policy:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{source} is not valid TOML: {error}") from None
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
-        raise ConfigurationError(f"{source} has settings that Escriba does not accept: {wrong}") from None
+        raise ConfigurationError(f"{source} has settings that Escriba does not accept: {_complaints(error)}") from None
+
+
+def with_languages(policy: Policy, languages: str) -> Policy:
+    """The policy for other languages, codes joined by `+`. Raises `ConfigurationError`."""
+    wishes = policy.model_dump() | {"languages": tuple(languages.split("+"))}
+    try:
+        return Policy.model_validate(wishes)
+    except ValidationError as error:
+        raise ConfigurationError(f"{languages!r} names no languages: {_complaints(error)}") from None
+
+
+def _complaints(error: ValidationError) -> str:
+    # A list whose every member is wrong is "too short" as well; that helps nobody.
+    told = [wrong for wrong in error.errors() if wrong["type"] != "too_short"] or error.errors()
+    return "; ".join(f"{'.'.join(map(str, wrong['loc']))}: {_complaint(wrong)}" for wrong in told)
+
+
+def _complaint(wrong: Any) -> str:
+    if wrong["type"] == "extra_forbidden":
+        return "there is no such setting (docs/configuration.md lists them all)"
+    if wrong["loc"][0] == "languages" and wrong["type"] == "string_pattern_mismatch":
+        return f"{wrong['input']!r} is no ISO 639-2 code, which has three letters (por, eng, deu)"
+    return f"{str(wrong['msg']).lower()}, not {wrong['input']!r}"
 
 
 def load_policy(path: Path) -> Policy:
     """Read a policy file. Raises `ConfigurationError` when it is missing or wrong."""
     try:
         text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read the policy file {path}: {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the policy file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"the policy file {path} is no text in UTF-8") from None
     return parse_policy(text, source=str(path))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import escriba
 from escriba import errors
 from escriba.document import BoundingBox
 from escriba.errors import ConfigurationError, Corrupt, MessageError, OverLimit, PermanentError, Unsupported, rejection
@@ -25,9 +26,10 @@ from escriba.messages import (
     encode,
     object_created,
 )
-from escriba.policy import Limits, Policy, load_policy, parse_policy
+from escriba.policy import Limits, Policy, load_policy, parse_policy, with_languages
 from escriba.settings import Settings
 from escriba.topology import TOPOLOGY
+from tests.documents import text_pdf
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MESSAGES: list[Message] = [
@@ -110,6 +112,35 @@ def test_settings_survive_the_environment() -> None:
         Settings.from_env({k: v for k, v in settings.to_env().items() if "LEDGER" not in k})
     with pytest.raises(ConfigurationError, match="ESCRIBA_QUEUES is not JSON"):
         Settings.from_env(settings.to_env() | {"ESCRIBA_QUEUES": "{"})
+
+
+def test_a_policys_complaints_name_the_way_out(tmp_path: Path) -> None:
+    """An unknown setting, a language that is none, a number out of bounds, a file that is no text."""
+    for text, sentence in (
+        ("x = 1", "x: there is no such setting (docs/configuration.md lists them all)"),
+        ('languages = ["en"]', "languages.0: 'en' is no ISO 639-2 code, which has three letters (por, eng, deu)"),
+        ("[ocr]\ndpi = 10", "ocr.dpi: input should be greater than or equal to 72, not 10"),
+    ):
+        with pytest.raises(ConfigurationError) as raised:
+            parse_policy(text)
+        assert str(raised.value) == f"policy has settings that Escriba does not accept: {sentence}"
+    (tmp_path / "latin").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="no text in UTF-8"):
+        load_policy(tmp_path / "latin")
+    assert with_languages(Policy(), "deu+chi_sim").languages == ("deu", "chi_sim")
+    with pytest.raises(ConfigurationError, match=r"'en\+' names no languages"):
+        with_languages(Policy(), "en+")
+
+
+def test_the_package_offers_what_read_needs(tmp_path: Path) -> None:
+    """A policy by value or by file, and the error to catch, under the package's own name."""
+    assert escriba.Policy is Policy
+    assert issubclass(ConfigurationError, escriba.EscribaError)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = escriba.nothing
+    (tmp_path / "small.toml").write_text("[limits]\nmax_bytes = 10")
+    with pytest.raises(escriba.EscribaError, match="max_bytes = 10"):
+        escriba.read(text_pdf("text"), policy=str(tmp_path / "small.toml"))
 
 
 def test_upload_keys_name_tenant_and_policy() -> None:
