@@ -55,9 +55,12 @@ def _print(comparison: Comparison) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for metric in (metric for section in SECTIONS for metric in section.metrics if metric.name in comparison.metrics):
         better = "lower" if metric.lower_is_better else "higher"
-        rows = [(f"{c.label} ({c.difference.pages})", *_cells(c, metric)) for c in comparison.metrics[metric.name]]
+        rows = [
+            [(f"{c.label} ({c.difference.pages})", *_cells(c, metric)) for c in comparison.metrics[metric.name] if c.total == t]
+            for t in (False, True)
+        ]
         unit = "" if metric.scale == 1 else ", %"
-        print_rows(f"{metric.label}{unit} ({better} is better)", ["documents", "A better", "B better", "ties", "A less B", "p"], rows)
+        print_rows(f"{metric.label}{unit} ({better} is better)", ["documents", "A better", "B better", "ties", "A less B", "p"], *rows)
     console.print(f"A: {comparison.a}; B: {comparison.b}; {comparison.documents} documents in common.")
     if comparison.only_a or comparison.only_b:
         console.print(f"Left out: {comparison.only_a} documents that only A has, {comparison.only_b} that only B has.")

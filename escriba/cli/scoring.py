@@ -103,15 +103,16 @@ def print_summaries(summaries: dict[str, dict[str, list[Group]]]) -> None:
         found = {reader: summary[section.name] for reader, summary in summaries.items() if section.name in summary}
         if not found:
             continue
-        rows: list[Sequence[str]] = []
+        kinds, totals = list[Sequence[str]](), list[Sequence[str]]()
         for group in next(iter(found.values())):
             title = f"{group.label} ({group.pages})"
-            cells = {reader: _cells(section, part) for reader, groups in found.items() for part in groups if part.label == group.label}
+            lines = {reader: _cells(section, part) for reader, groups in found.items() for part in groups if part.label == group.label}
+            rows = totals if group.total else kinds
             if len(summaries) == 1:
-                rows += [(title, *line) for line in cells.values()]
+                rows += [(title, *line) for line in lines.values()]
             else:
-                rows += [(title, *[""] * len(section.metrics)), *((f"  {reader}", *line) for reader, line in cells.items())]
-        print_rows(section.title, ["documents", *(metric.label for metric in section.metrics)], rows)
+                rows += [(title, *[""] * len(section.metrics)), *((f"  {reader}", *line) for reader, line in lines.items())]
+        print_rows(section.title, ["documents", *(metric.label for metric in section.metrics)], kinds, totals)
 
 
 def _cells(section: Section, group: Group) -> list[str]:

@@ -22,8 +22,8 @@ def figure(estimate: Estimate, metric: Metric) -> str:
     return f"{mean} ({metric.scale * estimate.low:.{metric.digits}f}-{metric.scale * estimate.high:.{metric.digits}f})"
 
 
-def print_rows(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """One table: the first column folds, the others stand right."""
+def print_rows(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], totals: Sequence[Sequence[str]]) -> None:
+    """One table, its totals set apart: the first column folds, the others stand right."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPED_WIDTH)
@@ -31,5 +31,8 @@ def print_rows(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -
     for place, name in enumerate(head):
         table.add_column(name, justify="right" if place else "left", no_wrap=bool(place), overflow="fold")
     for row in rows:
+        table.add_row(*row)
+    table.add_section()
+    for row in totals:
         table.add_row(*row)
     console.print(table)

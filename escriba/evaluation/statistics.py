@@ -26,9 +26,13 @@ class Estimate(msgspec.Struct, frozen=True):
     documents: int
 
 
-def estimate(values: Sequence[float], documents: Sequence[str]) -> Estimate:
-    """Mean and interval; values of the same document are drawn together, as they are not independent. At least one value."""
-    sums, counts = _by_document(values, documents)
+def estimate(values: Sequence[float], documents: Sequence[str], weights: Sequence[float] | None = None) -> Estimate:
+    """Mean (weighted, if so wished) and interval; values of the same document are drawn together, as they are not independent.
+
+    At least one value.
+    """
+    weighted = np.asarray(values, float) if weights is None else np.asarray(values, float) * weights
+    sums, counts = _by_document(weighted, documents), _by_document(np.ones(len(values)) if weights is None else weights, documents)
     mean = float(sums.sum() / counts.sum())
     if len(sums) < 2:  # noqa: PLR2004  (nothing to draw from)
         return Estimate(mean, None, None, len(values), len(sums))
@@ -43,7 +47,7 @@ def permutation_p(differences: Sequence[float], documents: Sequence[str]) -> flo
 
     Exact up to 12 documents, else from 5,000 draws.
     """
-    sums, _ = _by_document(differences, documents)
+    sums = _by_document(differences, documents)
     if len(sums) <= _EXACT:
         signs = 1 - 2 * ((np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1)
     else:
@@ -53,9 +57,7 @@ def permutation_p(differences: Sequence[float], documents: Sequence[str]) -> flo
     return float(reached.mean() if len(sums) <= _EXACT else (reached.sum() + 1) / (_DRAWS + 1))
 
 
-def _by_document(values: Sequence[float], documents: Sequence[str]) -> tuple[Numbers, Numbers]:
-    """Sum and number of values of each document."""
+def _by_document(values: Sequence[float] | Numbers, documents: Sequence[str]) -> Numbers:
+    """The sum over each document's values."""
     order = {name: place for place, name in enumerate(dict.fromkeys(documents))}
-    places = np.array([order[name] for name in documents])
-    sums = np.bincount(places, weights=np.asarray(values, float)).astype(np.float64)
-    return sums, np.bincount(places).astype(np.float64)
+    return np.bincount([order[name] for name in documents], weights=np.asarray(values, float)).astype(np.float64)

@@ -146,7 +146,9 @@ TOTALS: dict[str, dict[str, Callable[[Scored], bool]]] = {
 def group(section: Section, label: str, total: bool, rows: Sequence[Scored]) -> Group:  # noqa: FBT001  (as groups yields it)
     """Macro and micro figures of some rows, all of which have the section's metrics."""
     documents = [row.document for row in rows]
-    macro = {metric.name: estimate([metric.of(row) or 0.0 for row in rows], documents) for metric in section.metrics}
+    # What reading costs is asked of a pile of pages, not of the mean document.
+    weights = [float(row.pages) for row in rows] if section.name == "cost" else None
+    macro = {metric.name: estimate([metric.of(row) or 0.0 for row in rows], documents, weights) for metric in section.metrics}
     return Group(
         label=label,
         total=total,
@@ -173,8 +175,7 @@ def _micro(section: str, rows: Sequence[Scored]) -> dict[str, float]:
         sums = _sums([row.facts for row in rows], ("passed", "total"))
         return {"facts": ratio(sums["passed"], sums["total"], 1.0), "passed": sums["passed"], "total": sums["total"]}
     if section == "cost":
-        pages, seconds = sum(row.pages for row in rows), sum(row.seconds or 0.0 for row in rows)
-        return {"pages": pages, "seconds": seconds, "seconds_a_page": seconds / pages}
+        return {"pages": sum(row.pages for row in rows), "seconds": sum(row.seconds or 0.0 for row in rows)}
     return {}
 
 

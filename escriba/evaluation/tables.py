@@ -95,7 +95,7 @@ def teds(read: Table, truth: Table) -> tuple[float, float]:
     # Renaming costs 1 where tag or spans differ, else the distance of the texts; rows and tables have none.
     unlike = (shape[:, None, :] != true_shape[None, :, :]).any(axis=2)
     apart = np.asarray(cdist(texts, true_texts, scorer=Levenshtein.normalized_distance, dtype=np.float64))
-    full, struct = (edit_distance(read_left, left, np.where(unlike, 1.0, costs).tolist()) for costs in (apart, 0.0))
+    full, struct = (edit_distance(read_left, left, np.where(unlike, 1.0, costs)) for costs in (apart, 0.0))
     return max(0.0, 1 - full / nodes), max(0.0, 1 - struct / nodes)
 
 

@@ -4,53 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-Costs = Sequence[Sequence[float]]
+import numpy as np
+import numpy.typing as npt
+
+Costs = npt.NDArray[np.float64]
 
 
 def edit_distance(left: Sequence[int], other: Sequence[int], renaming: Costs) -> float:
     """The least cost of turning one tree into another; inserting or deleting a node costs 1.
 
     A tree is given by its nodes in post-order: for each, the index of the leftmost leaf under it (its own for a leaf).
-    `renaming[i][j]` is the cost of making node i of the first tree node j of the second. Neither tree is empty.
+    `renaming[i, j]`, 0 to 1, is the cost of making node i of the first tree node j of the second. Neither tree is empty.
     """
-    # between[i][j]: the distance of the subtrees under i and j; filled by the pairs of key roots, smaller ones first.
-    between = [[0.0] * len(other) for _ in left]
-    roots, other_roots = _key_roots(left), _key_roots(other)
-    for root in roots:
-        for other_root in other_roots:
-            _fill(between, left, other, renaming, root, other_root)
-    return between[-1][-1]
+    between, costs = _with_leaves(left, other, renaming).tolist(), renaming.tolist()
+    for root in _key_roots(left):
+        for other_root in _key_roots(other):
+            _fill(between, left, other, costs, root, other_root)
+    return float(between[-1][-1])
+
+
+def _with_leaves(left: Sequence[int], other: Sequence[int], renaming: Costs) -> Costs:
+    """Distances of all pairs of subtrees of which one is a leaf: it becomes its likest node there, the others come or go."""
+    between = renaming.copy()
+    for node, start in enumerate(other):
+        between[:, node] = node - start + renaming[:, start : node + 1].min(axis=1)
+    for node, start in enumerate(left):
+        if node > start:
+            between[node] = node - start + renaming[start : node + 1].min(axis=0)
+    return between
 
 
 def _key_roots(left: Sequence[int]) -> list[int]:
-    """The root, and every node with a sibling to its left: the highest node above each leftmost leaf."""
-    return sorted({leaf: node for node, leaf in enumerate(left)}.values())
+    """The highest node above each leftmost leaf, in post-order; leaves left out."""
+    return sorted(node for leaf, node in {leaf: node for node, leaf in enumerate(left)}.items() if node > leaf)
 
 
-def _fill(between: list[list[float]], left: Sequence[int], other: Sequence[int], renaming: Costs, root: int, other_root: int) -> None:
-    """The distances of all pairs of subtrees on the leftmost paths of two roots, by way of the forests before them."""
+def _fill(
+    between: list[list[float]], left: Sequence[int], other: Sequence[int], renaming: list[list[float]], root: int, other_root: int
+) -> None:
+    """The distances of all pairs of subtrees on the leftmost paths of two roots, by way of the forests before them.
+
+    Those of smaller subtrees are in `between` already: key roots come in post-order, leaves are done.
+    """
     start, other_start = left[root], other[other_root]
-    if start == root and other_start == other_root:  # two leaves: most pairs of a table's cells
-        between[root][other_root] = renaming[root][other_root]
-        return
+    # Index, and how many nodes of the forest stand before it and before its leftmost leaf.
     other_nodes = [(j, j - other_start, other[j] - other_start) for j in range(other_start, other_root + 1)]
     # forests[i][j]: the distance of the first i nodes of one forest to the first j of the other.
-    forests = [[float(j) for j in range(other_root - other_start + 2)]]
+    forests = [[float(j) for j in range(len(other_nodes) + 1)]]
     for i in range(start, root + 1):
         above, before = forests[-1], forests[left[i] - start]
         on_path, rename, subtrees = left[i] == start, renaming[i], between[i]
-        last = i - start + 1.0
-        row = [last]
-        for j, at, other_leaf in other_nodes:
-            best = above[at + 1]
-            last = (min(last, best)) + 1
-            if on_path and not other_leaf:
+        least = i - start + 1.0
+        row = [least]
+        for j, at, at_leaf in other_nodes:
+            least = (above[at + 1] if above[at + 1] < least else least) + 1  # noqa: FURB136  (a million times a table)
+            if on_path and not at_leaf:
                 kept = above[at] + rename[j]
-                last = min(last, kept)
-                subtrees[j] = last
+                least = min(least, kept)
+                subtrees[j] = least
             else:
-                kept = before[other_leaf] + subtrees[j]
-                if kept < last:  # noqa: PLR1730  (this line runs a million times a table)
-                    last = kept
-            row.append(last)
+                kept = before[at_leaf] + subtrees[j]
+                least = min(least, kept)
+            row.append(least)
         forests.append(row)
