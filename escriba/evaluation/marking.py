@@ -48,4 +48,5 @@ def _words(text: str) -> tuple[str, Sequence[tuple[str, int, int]]]:
 
 
 def _rest(text: str, at: int) -> str:
-    return f" … ({len(text) - at:,} characters more)" if text[at:].strip() else ""
+    rest = text[at:].strip()
+    return f" … ({len(rest):,} characters more)" if rest else ""
