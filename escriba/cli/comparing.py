@@ -27,6 +27,7 @@ from escriba.ports import Reader
 
 _SHOWN = 60  # documents on the page: with their pictures some 15 MB
 _PICTURE_PIXELS = 1200
+_SMALL = 0.001  # a p below this is printed as such
 
 
 def compare(first: Path, second: Path, page: Path, *, json: bool) -> None:
@@ -68,7 +69,13 @@ def _print(comparison: Comparison) -> None:
 
 
 def _cells(contest: Contest, metric: Metric) -> tuple[str, ...]:
-    return (str(contest.wins), str(contest.losses), str(contest.ties), figure(contest.difference, metric), f"{contest.p:.3f}")
+    return (
+        str(contest.wins),
+        str(contest.losses),
+        str(contest.ties),
+        figure(contest.difference, metric),
+        f"{contest.p:.3f}" if contest.p >= _SMALL else f"<{_SMALL}",
+    )
 
 
 def _figures(comparison: Comparison) -> list[Sequence[str]]:

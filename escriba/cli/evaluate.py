@@ -35,7 +35,7 @@ def run(
         list[str] | None,
         typer.Option(help="An engine, a policy file (.toml), or a folder of another program's outputs; several are set side by side."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Each reader's outputs and scores.json go to a folder of its name here.")] = Path("eval"),
+    out: Annotated[Path, typer.Option(help="Each reader's outputs and scores.json go to a folder of its name here.")] = Path("out/eval"),
     half: Annotated[HalfOption, typer.Option(help="Documents to tune on, or those to report on.")] = HalfOption.ALL,
     kind: Annotated[str, typer.Option(help="Only kinds (of the manifest) that contain this.")] = "",
     limit: Annotated[int, typer.Option(help="At most this many documents, always the same ones; 0: all.", min=0)] = 0,

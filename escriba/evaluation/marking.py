@@ -20,12 +20,13 @@ def marked(text: str, truth: str, *, fold: bool = False) -> str:
 
     White space stays as it is. Long texts are cut, and say so.
     """
-    (text, words), (_, true_words) = _words(text), _words(truth)
+    (text, words), (truth, true_words) = _words(text), _words(truth)
     keys, true_keys = ([word.casefold() if fold else word for word, _, _ in found] for found in (words, true_words))
     out, at = list[str](), 0
     for step in Levenshtein.opcodes(true_keys, keys):
         if step.tag in {"delete", "replace"}:
-            lacking = " ".join(word for word, _, _ in true_words[step.src_start : step.src_end])
+            first, last = true_words[step.src_start], true_words[step.src_end - 1]
+            lacking = " ".join(truth[first[1] : last[2]].split())
             out.append(f"{' ' if at else ''}<del>{html.escape(lacking)}</del>{'' if at else ' '}")
         for word, start, end in words[step.dest_start : step.dest_end]:
             out.append(html.escape(text[at:start]))

@@ -11,6 +11,7 @@ import msgspec
 from escriba.evaluation.scores import Scored
 from escriba.evaluation.statistics import Estimate, estimate
 from escriba.evaluation.texts import bag_rates, ratio
+from escriba.evaluation.truths import UNKNOWN
 
 _EXACT, _FOUND = 0.99, 0.5  # TEDS of a table read well, TEDS-struct of one found at all
 
@@ -109,10 +110,11 @@ def summarise(rows: Sequence[Scored]) -> dict[str, list[Group]]:
 
 
 def groups(section: Section, rows: Sequence[Scored]) -> Iterator[tuple[str, bool, list[Scored]]]:
-    """(label, whether it is a total, rows) of a section's kinds and totals; none is empty."""
+    """(label, whether it is a total, rows) of a section's kinds (where there is a manifest) and totals; none is empty."""
     rows = [row for row in rows if section.has(row)]
-    if section.name != "cost":
-        for kind in sorted({row.kind for row in rows}):
+    kinds = {row.kind for row in rows}
+    if section.name != "cost" and kinds != {UNKNOWN}:
+        for kind in sorted(kinds):
             yield kind, False, [row for row in rows if row.kind == kind]
     for label, belongs in TOTALS[section.name].items():
         part = [row for row in rows if belongs(row)]

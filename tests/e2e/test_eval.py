@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import orders_pdf, picture
+from tests.documents import EXAMPLES, orders_pdf, picture
 from tests.e2e.test_run import escriba, obedient
 
 PAGES = {"harbour": "The harbour was quiet", "citrus_page_1": "Citrus and grain", "citrus_page_2": "Rope <anchor> signal"}
@@ -100,6 +100,17 @@ def test_another_run_reads_nothing_twice_and_documents_in_common_are_compared(da
     assert (tmp_path / "x.html").is_file()
     compared = escriba("eval", "compare", tmp_path / "books" / "policy", tmp_path / "all" / "policy", "--json")
     assert json.loads(compared.stdout)["documents"] == 2
+
+
+def test_the_examples_are_read_without_an_error(tmp_path: Path) -> None:
+    """Their truths are what they were drawn from: every word, table and fact is there."""
+    done = escriba("eval", "run", "--data", EXAMPLES, "--out", tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["readers"]["default"]
+    assert found["facts"][-1]["micro"] == {"facts": 1.0, "passed": 4, "total": 4}
+    assert found["tables"][-1]["micro"]["teds"] == 1
+    assert found["scans"][-1]["macro"]["word_f1"]["mean"] > 0.95
+    assert found["digital"][-1]["macro"]["text_f1"]["mean"] > 0.95
 
 
 @pytest.mark.parametrize(
