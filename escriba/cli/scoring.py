@@ -104,14 +104,16 @@ def print_summaries(summaries: dict[str, dict[str, list[Group]]]) -> None:
         if not found:
             continue
         kinds, totals = list[Sequence[str]](), list[Sequence[str]]()
-        for group in next(iter(found.values())):
-            title = f"{group.label} ({group.pages})"
-            lines = {reader: _cells(section, part) for reader, groups in found.items() for part in groups if part.label == group.label}
-            rows = totals if group.total else kinds
+        # Readers need not have the same groups: one may have been refused every PDF.
+        for label, total in dict.fromkeys((group.label, group.total) for groups in found.values() for group in groups):
+            parts = {reader: group for reader, groups in found.items() for group in groups if group.label == label}
+            title = f"{label} ({max(group.pages for group in parts.values())})"
+            rows = totals if total else kinds
             if len(summaries) == 1:
-                rows += [(title, *line) for line in lines.values()]
+                rows += [(title, *_cells(section, group)) for group in parts.values()]
             else:
-                rows += [(title, *[""] * len(section.metrics)), *((f"  {reader}", *line) for reader, line in lines.items())]
+                rows += [(title, *[""] * len(section.metrics))]
+                rows += [(f"  {reader}", *_cells(section, group)) for reader, group in parts.items()]
         print_rows(section.title, ["documents", *(metric.label for metric in section.metrics)], kinds, totals)
 
 

@@ -50,6 +50,8 @@ TEXT = "# The “harbour” — report\n\nOf **citrus** there was none.  Later\n
         ({"type": "table", "cell": "1902", "top_heading": "Year"}, True),
         ({"type": "table", "cell": "out", "left": "in", "up": "Tons"}, True),
         ({"type": "table", "cell": "in", "left": "Year"}, True),  # which spans two rows
+        ({"type": "table", "cell": "Tons", "right": "Tons"}, False),  # it is one cell
+        ({"type": "table", "cell": "zz", "max_diffs": 2}, False),  # no cell is like it at all
         ({"type": "table", "cell": "19O1"}, False),
         ({"type": "table", "cell": "19O1", "max_diffs": 1}, True),
     ],
@@ -63,6 +65,8 @@ def test_facts_by_hand(fact: dict[str, object], true: bool) -> None:
 def test_an_empty_page_has_nothing_and_lacks_everything() -> None:
     """Whatever may differ."""
     nothing = PageText("", False, ())
+    little = PageText("harbour", False, ())  # which stands in what is looked for
+    assert not holds(msgspec.convert({"type": "present", "text": "the harbour was quiet", "max_diffs": 2}, Fact), little)
     for fact, true in (
         ({"type": "present", "text": "a b", "max_diffs": 2}, False),
         ({"type": "absent", "text": "a b", "max_diffs": 2}, True),

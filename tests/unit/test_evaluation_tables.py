@@ -82,9 +82,9 @@ def test_the_tree_distance_is_the_definition_s() -> None:
 def test_the_matching_is_the_best_of_all() -> None:
     """Every assignment is tried on small cases, more rows than columns too."""
     chance = random.Random(4)
-    for _ in range(100):
-        rows, columns = chance.randint(1, 5), chance.randint(1, 5)
-        likeness = [[chance.randint(0, 9) for _ in range(columns)] for _ in range(rows)]
+    for _ in range(200):
+        rows, columns = chance.randint(1, 6), chance.randint(1, 6)
+        likeness = [[chance.randint(0, 30) for _ in range(columns)] for _ in range(rows)]
         found = best_partners(likeness)
         taken = [c for c in found if c is not None]
         assert len(taken) == len(set(taken)) == min(rows, columns)
@@ -120,6 +120,8 @@ def test_tables_are_paired_once_and_a_missed_one_scores_nothing() -> None:
     first, second = one("<table><tr><td>h</td><td>1</td></tr></table>"), one("<table><tr><td>k</td><td>2</td></tr></table>")
     assert [score.teds for score in score_tables([second, first], [first, second], complete=True)] == [1, 1]
     assert [(score.teds, score.matched) for score in score_tables([second], [first, second], complete=True)] == [(0, False), (1, True)]
+    small, large = (one("<table>" + n * "<tr><td></td></tr>" + "</table>") for n in (1, 3))
+    assert [score.teds for score in score_tables([small, large], [large, small], complete=True)] == [1, 1]  # without words, by size
     assert [score.teds for score in score_tables([], [first], complete=False)] == [0]
     assert [score.teds for score in score_tables([first, second], [first + second], complete=False)] == [1]
     assert [score.teds for score in score_tables([first, second], [first + second], complete=True)] == [0.5]

@@ -45,6 +45,7 @@ def test_case_counts_unless_folded() -> None:
         ("a x b y", "a b", 1 / 2, 1, 1),  # what is missing does not disturb the order
         ("a", "", 0, 0, 0),
         ("a a b", "a a a", 2 / 3, 2 / 3, 1),
+        ("(की)", "क", 0, 0, 0),  # a vowel sign is no punctuation
     ],
 )
 def test_digital_documents_by_hand(truth: str, read: str, recall: float, precision: float, order: float) -> None:
@@ -60,7 +61,9 @@ def test_markdown_leaves_its_words() -> None:
 
 
 def test_words() -> None:
-    """CJK characters stand alone beside other words."""
+    """CJK characters stand alone beside other words; more than a tenth of them make a text CJK."""
+    assert score_scan("天abcdefgh", "").cjk
+    assert not score_scan("天abcdefghi", "").cjk
     assert split_words("天气ab c") == ["天", "气", "ab", "c"]
 
 
@@ -117,6 +120,7 @@ def test_wrong_words_are_marked_and_nothing_becomes_markup() -> None:
     """Marked, struck, escaped; white space as it was."""
     assert marked("one too\nfour", "one two four") == "one <del>two</del> <mark>too</mark>\nfour"
     assert marked("a <b>x</b>", "a y") == "a <del>y</del> <mark>&lt;b&gt;x&lt;/b&gt;</mark>"
+    assert marked("<b>", "<b>") == "&lt;b&gt;"
     assert marked("A", "a", fold=True) == "A"
     assert marked("", "<i>") == "<del>&lt;i&gt;</del> "
     assert "(4 characters more)" in marked("w " * 4000 + "last", "w " * 4000)
