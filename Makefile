@@ -72,7 +72,7 @@ schema: setup ## write docs/document.schema.json again
 UV = $(BIN)/uv pip
 LOCK = $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --no-emit-index-url --no-emit-find-links
-OURS = --override requirements/overrides.txt pyproject.toml requirements/build.in
+OURS = --override requirements/overrides.txt pyproject.toml requirements/build.in --extra eval
 $(BIN)/uv: | setup-dev
 	@$(PIP) uv
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.measure import DATA, ROOT, row
+from escriba.evaluation.scores import Scored, score_folder
+from escriba.evaluation.summary import SECTIONS, groups
+from escriba.evaluation.truths import find_truths
 
 FOLDERS = ("scans", "born_digital")
 SUFFIXES = {".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff"}
@@ -22,7 +25,6 @@ def main() -> int:
     if not DATA.exists():
         print(f"Skipped: the development documents are absent ({DATA.parent.name}/{DATA.name} beside the checkout).")
         return 0
-    sys.path.insert(0, str(DATA.parent / "tools"))
     ends: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         for folder in FOLDERS:
@@ -30,8 +32,12 @@ def main() -> int:
             out = Path(name) / folder
             print(f"\n{folder}: {len(files)} documents", flush=True)
             ends += read(files, out)
-        scans(Path(name) / "scans")
-        born_digital(Path(name))
+        print("\nAgainst their truth (means over pages in %, every error capped at 100; the reporting half in brackets)")
+        score("scans", {"escriba": Path(name) / "scans"})
+        readers = {"escriba": Path(name) / "born_digital"}
+        if importlib.util.find_spec("kreuzberg"):
+            readers["kreuzberg"] = kreuzberg(Path(name) / "kreuzberg")
+        score("born_digital", readers)
     print_ends(ends)
     return int(any(end["state"] != "DONE" for end in ends))
 
@@ -50,32 +56,18 @@ def read(files: list[Path], out: Path) -> list[dict[str, Any]]:
     return ends
 
 
-def scans(outputs: Path) -> None:
-    """Character error rate and word F1 of the page images, by kind, over all and over the half that is never tuned on."""
-    import score_scans  # noqa: PLC0415  (stands beside the documents)
-
-    print("\nScans against their truth (macro averages; the reporting half in brackets)")
-    row("", "pages", "CER %", "word F1 %")
-    for label, rows in score_scans.groups(score_scans.score_folder(DATA / "scans", outputs)):
-        half = [r for r in rows if reports(r["name"])]
-        percent = [[{key: 100 * min(r[key], 1.0) for key in ("cer", "f1")} for r in part] for part in (rows, half)]
-        row(label, f"{len(rows)} ({len(half)})", *(f"{mean(percent[0], key, 1)} ({mean(percent[1], key, 1)})" for key in ("cer", "f1")))
-
-
-def born_digital(directory: Path) -> None:
-    """Word F1 and order of the digital documents, beside kreuzberg's."""
-    import score_text  # noqa: PLC0415
-
-    print("\nBorn-digital documents with truth, image-only ones apart (the reporting half in brackets)")
-    row("", "documents", "word F1", "order")
-    readers = {"escriba": directory / "born_digital"}
-    if importlib.util.find_spec("kreuzberg"):
-        readers["kreuzberg"] = kreuzberg(directory / "kreuzberg")
-    for name, outputs in readers.items():
-        rows = [r for r in score_text.score(DATA / "born_digital", outputs)[0] if r["group"] != "image-only"]
-        half = [r for r in rows if reports(r["name"])]
-        cells = [f"{mean(rows, key, 3)} ({mean(half, key, 3)})" for key in ("f1", "order")]
-        row(name, f"{len(rows)} ({len(half)})", *cells)
+def score(folder: str, readers: dict[str, Path]) -> None:
+    """Each reader's outputs of a folder, by kind and in total, all and the half that is never tuned on."""
+    section = SECTIONS[FOLDERS.index(folder)]
+    row(folder, "pages", *(metric.label for metric in section.metrics))
+    truths = find_truths(DATA / folder)
+    for reader, outputs in readers.items():
+        for label, total, rows in groups(section, score_folder(truths, DATA / folder, outputs, reader).rows):
+            if len(readers) > 1 and not total:
+                continue
+            half = [r for r in rows if r.half == "reporting"]
+            cells = (f"{mean(rows, metric.of)} ({mean(half, metric.of)})" for metric in section.metrics)
+            row(label if len(readers) == 1 else f"{reader}: {label}", f"{len(rows)} ({len(half)})", *cells)
 
 
 def kreuzberg(outputs: Path) -> Path:
@@ -93,14 +85,9 @@ def kreuzberg(outputs: Path) -> Path:
     return outputs
 
 
-def reports(name: str) -> bool:
-    """Whether a document belongs to the reporting half: an odd SHA-256 of its name."""
-    return hashlib.sha256(name.encode()).digest()[-1] % 2 == 1
-
-
-def mean(rows: list[dict[str, Any]], key: str, digits: int) -> str:
-    """Mean over documents, "-" over none."""
-    return f"{sum(r[key] for r in rows) / len(rows):.{digits}f}" if rows else "-"
+def mean(rows: list[Scored], figure: Callable[[Scored], float | None]) -> str:
+    """Mean over pages in per cent, "-" over none."""
+    return f"{100 * sum(figure(r) or 0.0 for r in rows) / len(rows):.1f}" if rows else "-"
 
 
 def print_ends(ends: list[dict[str, Any]]) -> None:

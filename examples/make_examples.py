@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,30 @@ def main() -> None:
     save(scan_pdf(CONTRATO, turn=1.5), "digitalizacao.pdf")
     save(mixed(), "mixed.pdf")
     (HERE / "recibo.jpg").write_bytes(photo())
+    write_truths()
+
+
+def write_truths() -> None:
+    """What the documents hold, beside them, in the forms that `escriba eval` scores by."""
+    for name, lines in (("recibo.gt.txt", RECIBO), ("digitalizacao.gt.txt", CONTRATO)):
+        (HERE / name).write_text("\n".join(lines) + "\n", "utf-8")
+    rows = [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in TABLE]
+    head = f'<tr><td colspan="{len(TABLE[0])}">January to March</td></tr>'
+    (HERE / "report.expected.html").write_text(f"<table>{head}{''.join(rows)}</table>\n", "utf-8")
+    facts = [
+        {"type": "present", "page": 1, "text": "Harbour report, first quarter", "first_n": 40},
+        {"type": "order", "page": 1, "before": "Delays fell", "after": "Costs rose"},
+        {"type": "absent", "page": 2, "text": "solar panels"},
+        {
+            "type": "table",
+            "page": 2,
+            "cell": TABLE[2][2],
+            "left": TABLE[2][1],
+            "top_heading": "January to March",
+            "left_heading": TABLE[2][0],
+        },
+    ]
+    (HERE / "report.facts.jsonl").write_text("".join(json.dumps(fact) + "\n" for fact in facts), "utf-8")
 
 
 def save(document: pymupdf.Document, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from escriba.cli import run, show
+from escriba.cli import evaluate, run, show
 from escriba.errors import EscribaError
 
 USAGE_ERROR = 2
@@ -25,6 +25,7 @@ def escriba() -> None:
 
 app.command("run")(run.run)
 app.command("show")(show.show)
+app.add_typer(evaluate.app, name="eval")
 
 
 def main() -> None:

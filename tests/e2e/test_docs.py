@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from escriba.evaluation.facts import read_facts
 from escriba.policy import Policy, parse_policy
 from escriba.settings import Settings
 from tests.documents import EXAMPLES, text_pdf
@@ -56,6 +57,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_there_are_commands_to_run() -> None:
     """The search for commands finds what the README promises."""
     assert {"make run", "make test"} <= set(commands())
+    assert sum(" eval " in command for command in commands()) >= 3
     assert set(ELSEWHERE) <= set(commands())
 
 
@@ -69,6 +71,7 @@ def test_every_command_runs(checkout: Path) -> None:
             assert "Traceback" not in done.stderr, command
     assert (checkout / "out" / "report.html").is_file()
     assert (checkout / "read" / "invoice" / "document.md").is_file()
+    assert (checkout / "out" / "eval" / "compare.html").is_file()
 
 
 def test_the_python_of_the_readme_runs() -> None:
@@ -98,6 +101,13 @@ def test_the_engine_of_the_guide_reads_a_page(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "recibo" / "document.txt").read_text().strip() == "blank"
+
+
+def test_the_facts_of_the_guide_are_facts(tmp_path: Path) -> None:
+    """Each line shown is accepted."""
+    [facts] = blocks("docs/reading-quality.md", "json")
+    (tmp_path / "a.facts.jsonl").write_text(facts)
+    assert len(read_facts(tmp_path / "a.facts.jsonl")) == 4
 
 
 def test_the_policy_of_the_readme_is_the_example() -> None:

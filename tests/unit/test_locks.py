@@ -54,7 +54,8 @@ def test_the_locks_agree() -> None:
 def test_the_locks_cover_the_package() -> None:
     """Whatever pyproject.toml asks for is locked, and PyMuPDF stays where it was measured."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for lock, wanted in zip(LOCKS, (project["dependencies"], project["optional-dependencies"]["dev"]), strict=True):
+    extras = project["optional-dependencies"]
+    for lock, wanted in zip(LOCKS, (project["dependencies"] + extras["eval"], extras["dev"]), strict=True):
         names = {name for name, _, _ in _pins(lock)}
         assert {re.split(r"[\[<>=; ]", requirement)[0].replace(".", "-") for requirement in wanted} <= names
     assert ("pymupdf", "1.28.2") in {pin[:2] for pin in _pins(LOCKS[0])}

@@ -1,0 +1,95 @@
+"""Reads files with the whole pipeline into a folder: what `escriba run` and `escriba eval run` share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from escriba.cli import outcome
+from escriba.cli.progress import Progress
+from escriba.errors import ConfigurationError
+from escriba.local.dispatcher import Dispatcher
+from escriba.local.pipeline import STATE_DIRECTORY, local_pipeline
+from escriba.policy import Policy
+from lambdas import assemble_document, quarantine, recognise_pages, split_document
+
+HANDLERS = {
+    "split_document": split_document.handler,
+    "recognise_pages": recognise_pages.handler,
+    "assemble_document": assemble_document.handler,
+    "quarantine": quarantine.handler,
+}
+_INTERRUPTED = 130
+_PASSWORDS = "passwords-of-this-run"
+
+
+def read_files(
+    files: Sequence[Path],
+    wishes: Policy,
+    out: Path,
+    *,
+    workers: int = 0,
+    passwords: Sequence[str] = (),
+    quiet: bool = False,
+    report: bool = False,
+) -> list[outcome.Result]:
+    """Read files to `out/<name>/` and say how each ended; what an earlier call has read there is not read again.
+
+    `workers` 0 is one a core; `quiet` shows no progress. Ctrl-C ends the command with 130 after the pages in hand.
+    Raises `ConfigurationError` when `out` cannot be written to.
+    """
+    _check_out(out)
+    if passwords:
+        wishes = wishes.model_copy(update={"password_secret": _PASSWORDS})
+    progress = Progress(quiet=quiet)
+    with local_pipeline(out, on_row=progress.on_row) as pipeline:
+        pipeline.put_policy(wishes)
+        if passwords:
+            pipeline.put_secret(_PASSWORDS, "\n".join(passwords))
+        pipeline.resume()
+        jobs = [(path, pipeline.upload(path, wishes)) for path in files]
+        dispatcher = pipeline.dispatcher(HANDLERS, workers=workers or os.cpu_count() or 1)
+        with progress, _interruptible(dispatcher) as interrupted:
+            dispatcher.run()
+        if interrupted.is_set():
+            sys.stderr.write("escriba: stopped; nothing is lost, run the same command again to go on\n")
+            raise typer.Exit(_INTERRUPTED)
+        results = outcome.deliver(pipeline, jobs, out)
+        if report:
+            outcome.write_report(pipeline, results, out)
+    return results
+
+
+def _check_out(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / STATE_DIRECTORY
+        probe.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to {out} ({error.strerror}); choose another folder with --out") from None
+
+
+@contextmanager
+def _interruptible(dispatcher: Dispatcher) -> Iterator[threading.Event]:
+    """Ctrl-C lets the pages in hand finish; a second one ends the process at once (the journal keeps what is done)."""
+    interrupted = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if interrupted.is_set():
+            os._exit(_INTERRUPTED)
+        interrupted.set()
+        sys.stderr.write("\nescriba: finishing the pages in hand (Ctrl-C again to stop at once)\n")
+        dispatcher.stop()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
