@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import sqlite3
 import sys
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -18,8 +19,14 @@ INTERRUPTED = 130
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
+def _version(wanted: bool) -> None:  # noqa: FBT001  (typer's signature)
+    if wanted:
+        sys.stdout.write(f"escriba {version('escriba')}\n")
+        raise typer.Exit
+
+
 @app.callback()
-def escriba() -> None:
+def escriba(_: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
     """Documents in, Markdown, JSON and text out; every page accounted for."""
 
 

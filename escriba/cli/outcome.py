@@ -107,12 +107,12 @@ def _copy(pipeline: LocalPipeline, document: DocumentRow, output: Path) -> None:
 
 
 def _lost(rows: tuple[PagesRow, ...]) -> str:
-    lost = [
-        f"page {row.first if row.first == row.last else f'{row.first}-{row.last}'}: {row.reason}"
-        for row in rows
-        if row.state == "QUARANTINED"
-    ]
-    return "; ".join(lost)
+    """Each reason once, with its pages."""
+    pages: dict[str, list[str]] = {}
+    for row in rows:
+        if row.state == "QUARANTINED":
+            pages.setdefault(row.reason, []).append(str(row.first) if row.first == row.last else f"{row.first}-{row.last}")
+    return "; ".join(f"page{'s' * (len(found) > 1 or '-' in found[0])} {', '.join(found)}: {reason}" for reason, found in pages.items())
 
 
 def print_json(results: list[Result]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from types import TracebackType
@@ -12,22 +13,26 @@ from rich.live import Live
 from rich.text import Text
 
 _REFRESH = 4  # times a second
+_REMIND = 30.0  # seconds between lines where there is no terminal
 
 
 class Progress:
-    """A line on standard error while the context lasts; nothing when `quiet` or not on a terminal."""
+    """A line on standard error while the context lasts, on a terminal one that moves; nothing when `quiet`.
+
+    `phase` names what is being done once every page is read.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self._rows: dict[tuple[str, str], tuple[str, str, int]] = {}
         self._documents: dict[str, str] = {}
         self._lock = threading.Lock()
         self._began, self._before = time.monotonic(), 0
+        self.phase = ""
         console = Console(stderr=True)
-        self._live = (
-            None
-            if quiet or not console.is_terminal
-            else Live(get_renderable=self._render, console=console, refresh_per_second=_REFRESH, transient=True)
-        )
+        lively = console.is_terminal and not quiet
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=_REFRESH, transient=True) if lively else None
+        self._reminder = None if quiet or lively else threading.Thread(target=self._remind, daemon=True)
+        self._over = threading.Event()
 
     def on_row(self, item: dict[str, Any]) -> None:
         """Take in one written item (DynamoDB's JSON)."""
@@ -59,18 +64,25 @@ class Progress:
         )
 
     def _render(self) -> Text:
-        return Text(self.line())
+        return Text(f"{self.line()}  {self.phase}" if self.phase else self.line())
+
+    def _remind(self) -> None:
+        while not self._over.wait(_REMIND):
+            sys.stderr.write(f"escriba: {self._render().plain}\n")
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
         self._before = sum(pages for _, state, pages in self._rows.values() if state != "WAITING")
         if self._live is not None:
             self._live.start()
+        if self._reminder is not None:
+            self._reminder.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live is not None:
             self._live.stop()
+        self._over.set()
 
 
 def _duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -45,35 +46,44 @@ def read_files(
     `workers` 0 is one a core; `quiet` shows no progress. Ctrl-C ends the command with 130 after the pages in hand.
     Raises `ConfigurationError` when `out` cannot be written to.
     """
-    _check_out(out)
     if passwords:
         wishes = wishes.model_copy(update={"password_secret": _PASSWORDS})
     progress = Progress(quiet=quiet)
-    with local_pipeline(out, on_row=progress.on_row) as pipeline:
+    with claimed(out), local_pipeline(out, on_row=progress.on_row) as pipeline:
         pipeline.put_policy(wishes)
         if passwords:
             pipeline.put_secret(_PASSWORDS, "\n".join(passwords))
         pipeline.resume()
         jobs = [(path, pipeline.upload(path, wishes)) for path in files]
         dispatcher = pipeline.dispatcher(HANDLERS, workers=workers or os.cpu_count() or 1)
-        with progress, _interruptible(dispatcher) as interrupted:
-            dispatcher.run()
-        if interrupted.is_set():
-            sys.stderr.write("escriba: stopped; nothing is lost, run the same command again to go on\n")
-            raise typer.Exit(_INTERRUPTED)
-        results = outcome.deliver(pipeline, jobs, out)
-        if report:
-            outcome.write_report(pipeline, results, out)
+        with progress:
+            with _interruptible(dispatcher) as interrupted:
+                dispatcher.run()
+            if interrupted.is_set():
+                sys.stderr.write("escriba: stopped; nothing is lost, run the same command again to go on\n")
+                raise typer.Exit(_INTERRUPTED)
+            progress.phase = "copying the results"
+            results = outcome.deliver(pipeline, jobs, out)
+            if report:
+                progress.phase = "drawing the report"
+                outcome.write_report(pipeline, results, out)
     return results
 
 
-def _check_out(out: Path) -> None:
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """The folder is this process's alone: two runs would each write a ledger that knows nothing of the other's."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / STATE_DIRECTORY
-        probe.mkdir(exist_ok=True)
+        (out / STATE_DIRECTORY).mkdir(parents=True, exist_ok=True)
+        lock = (out / STATE_DIRECTORY / "lock").open("w")
     except OSError as error:
         raise ConfigurationError(f"cannot write to {out} ({error.strerror}); choose another folder with --out") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(f"another run is writing to {out}; wait for its end, or choose another folder with --out") from None
+        yield
 
 
 @contextmanager

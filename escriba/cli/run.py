@@ -11,7 +11,7 @@ import typer
 from escriba.cli import outcome
 from escriba.cli.files import Chosen, choose
 from escriba.cli.reading import read_files
-from escriba.policy import Policy, load_policy
+from escriba.policy import Policy, load_policy, with_languages
 
 
 def run(
@@ -36,7 +36,7 @@ def _policy(path: Path | None, languages: str) -> Policy:
     wishes = load_policy(path) if path is not None else Policy()
     if not languages:
         return wishes
-    return wishes.model_copy(update={"languages": tuple(code for code in languages.split("+") if code)})
+    return with_languages(wishes, languages)
 
 
 def _say(results: list[outcome.Result], chosen: Chosen, out: Path, *, json: bool, report: bool) -> None:

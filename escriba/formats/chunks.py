@@ -10,8 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from escriba.document import Block, BoundingBox, Page
-from escriba.formats.markdown import RUNNING
 from escriba.layout.flow import flowing
+from escriba.layout.running import RUNNING
 
 _CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for Latin scripts and today's tokenizers; no model's vocabulary is asked."""

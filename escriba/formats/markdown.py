@@ -9,9 +9,8 @@ from itertools import groupby
 
 from escriba.document import Block, BoundingBox, Line, Link, Page
 from escriba.layout.flow import flowing
+from escriba.layout.running import RUNNING
 
-RUNNING = {"page_header", "page_footer"}
-"""Kinds of blocks that belong to the paper, not to the text: left out of Markdown and chunks."""
 _SPECIAL = re.compile(r"([\\`*_\[\]<&])")
 _LINE_START = re.compile(r"^(\s*)(#{1,6}(?=\s|$)|[-+>](?=\s|$)|\d+[.)](?=\s|$)|\|)")
 

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from escriba.document import Block, BlockKind, Page
 
+RUNNING: set[BlockKind] = {"page_header", "page_footer"}
+"""Kinds of blocks that belong to the paper, not to the text: left out of Markdown and chunks."""
 _EDGE = 0.12
 """Share of the page's height, from either end, in which they stand."""
 _LEAST_PAGES = 3
@@ -41,7 +43,8 @@ def mark_running(page: Page, census: RunningCensus, heading_size: float) -> Page
         block if heading_size and block.font_size >= heading_size else replace(block, kind=census.kind(block, page))
         for block in page.blocks
     )
-    return replace(page, blocks=blocks)
+    # A page that holds nothing else ("Exhibit 3") is not empty.
+    return replace(page, blocks=blocks) if any(block.kind not in RUNNING for block in blocks) else page
 
 
 def _key(block: Block, page: Page) -> tuple[BlockKind, str] | None:

@@ -89,6 +89,7 @@ def test_json_names_every_field_and_reason(tmp_path: Path) -> None:
         (["run", "DOC", "--policy", "nowhere.toml"], "cannot read the policy file nowhere.toml"),
         (["run", "DOC", "--policy", "BAD"], "settings that Escriba does not accept: colour"),
         (["run", "DOC", "--out", "DOC"], "choose another folder with --out"),
+        (["run", "DOC", "--languages", "en"], "ISO 639-2 code, which has three letters"),
         (["show", "x", "--out", "EMPTY"], "holds no run"),
         (["run"], "Missing argument"),
     ],

@@ -6,9 +6,16 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pytest
+
+from escriba.cli.outcome import _lost
 from escriba.cli.progress import Progress, _duration
+from escriba.cli.reading import claimed
+from escriba.errors import ConfigurationError
+from escriba.ledger import PagesRow
 from tests.documents import EXAMPLES
 
 
@@ -58,3 +65,36 @@ def test_a_terminal_shows_it(tmp_path: Path) -> None:
     os.close(ours)
     assert process.wait() == 0
     assert b"pages  text layer" in seen
+
+
+def test_where_there_is_no_terminal_a_line_comes_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A log of a long run says where it stands and what it does, and is silent once it is over."""
+    monkeypatch.setattr("escriba.cli.progress._REMIND", 0.05)
+    with Progress(quiet=False) as progress:
+        progress.on_row(row("1-50", "text_layer", "DONE"))
+        progress.phase = "drawing the report"
+        time.sleep(0.3)
+    said = capsys.readouterr().err
+    assert "escriba: 50/50 pages" in said
+    assert "drawing the report" in said
+    time.sleep(0.15)
+    assert capsys.readouterr().err.count("escriba") <= 1
+
+
+def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
+    """The second is told so before it touches anything; once the first is over the folder is free."""
+    with claimed(tmp_path), pytest.raises(ConfigurationError, match="another run is writing to"), claimed(tmp_path):
+        pass
+    with claimed(tmp_path):
+        pass
+
+
+def test_a_reason_shared_by_many_pages_is_said_once() -> None:
+    """With all its pages."""
+    rows = [
+        PagesRow(first=n, last=m, route="ocr", state=state, reason=reason, generation=1, object_key="k", offset=0)
+        for n, m, state, reason in (
+            (1, 1, "QUARANTINED", "broken"), (2, 2, "DONE", ""), (3, 5, "QUARANTINED", "broken"), (6, 6, "QUARANTINED", "slow"),
+        )
+    ]  # fmt: skip
+    assert _lost(tuple(rows)) == "pages 1, 3-5: broken; page 6: slow"

@@ -58,6 +58,10 @@ def test_what_comes_twice_or_stands_inside_is_no_header(tmp_path: Path) -> None:
     """Two pages are too few to tell, and the same line in the middle of each page is text."""
     assert "Annual report" in markdown(read(paper(2), tmp_path))
     document = pymupdf.open()
+    for number in range(5):
+        document.new_page().insert_text((72, 40), f"Exhibit {number}")
+    assert markdown(read(document, tmp_path)).count("Exhibit") == 5
+    document = pymupdf.open()
     for _ in range(5):
         document.new_page().insert_text((72, 400), "The same line on every page")
     assert markdown(read(document, tmp_path)).count("The same line") == 5
