@@ -81,9 +81,9 @@ lock: $(BIN)/uv ## pin requirements/*.txt again after pyproject.toml has changed
 	@$(LOCK) $(OURS) --extra dev --constraint requirements/runtime.txt -o requirements/dev.txt
 	@$(LOCK) requirements/bench.in -o requirements/bench.txt
 
-check-lock: $(BIN)/uv ## every pin has wheels for Linux x86-64, Linux arm64 and macOS arm64 on Python 3.11 to 3.13
+check-lock: $(BIN)/uv ## every pin has wheels for Linux x86-64, Linux arm64 and macOS 15 arm64 on Python 3.11 to 3.13
 	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do for python in 3.11 3.12 3.13; do \
-	  MACOSX_DEPLOYMENT_TARGET=14.0 $(UV) install --quiet --dry-run --no-deps --require-hashes --only-binary :all: --target .lock-check \
+	  MACOSX_DEPLOYMENT_TARGET=15.0 $(UV) install --quiet --dry-run --no-deps --require-hashes --only-binary :all: --target .lock-check \
 	    --python-platform $$platform --python-version $$python -r requirements/dev.txt && echo "resolves: $$platform, Python $$python" || exit 1; done; done; rm -rf .lock-check
 
 clean: ## remove what these targets made
