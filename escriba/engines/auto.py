@@ -16,6 +16,7 @@ from escriba.errors import EngineRejected
 from escriba.layout.guided_order import COLUMNAR, ordered_by, share_in_columns
 from escriba.layout.ink import unread_share
 from escriba.layout.paragraphs import blocks_from_lines, blocks_in_order
+from escriba.layout.spacing import respaced
 from escriba.policy import Policy
 from escriba.ports import PageSource, Reading
 
@@ -55,7 +56,7 @@ class Auto:
         return reading if _weight(_words(blocks)) > _weight(_words(other.blocks)) else other
 
     def _rapid(self, page: PageSource, policy: Policy, guide: Sequence[Line]) -> Reading:
-        lines = self._rapidocr.lines(page, policy)
+        lines = respaced(self._rapidocr.lines(page, policy), guide)
         if lines and share_in_columns(guide) >= COLUMNAR:
             ordered, known = ordered_by(lines, guide)
             if known >= _KNOWN:

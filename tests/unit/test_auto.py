@@ -15,6 +15,7 @@ import pymupdf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from escriba.document import BoundingBox, Line, Page, Word
 from escriba.engines import auto, load
@@ -23,6 +24,7 @@ from escriba.engines.tesseract import orientation
 from escriba.isolation import IsolatedReader
 from escriba.layout.guided_order import ordered_by, share_in_columns
 from escriba.layout.ink import unread_share
+from escriba.layout.spacing import respaced
 from escriba.policy import Ocr, Policy
 from escriba.ports import Engine
 
@@ -206,6 +208,35 @@ def test_no_word_is_lost_or_doubled_under_any_guide(seed: int) -> None:
     ordered, known = ordered_by(lines, guide)
     assert sorted(w.text for entry in ordered for w in entry.words) == sorted(w.text for entry in lines for w in entry.words)
     assert 0 <= known <= 1
+
+
+def word(content: str, x0: float, x1: float, confidence: float = 0.95) -> Word:
+    return Word(content, BoundingBox(x0, 0, x1, 10), confidence)
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces", "parted"),
+    [
+        ("GWPharmaceuticals", ["GW", "Pharmaceuticals"], ["GW", "Pharmaceuticals"]),
+        ("taprefence:", ["ta", "presence:"], ["ta", "prefence:"]),
+        ('"Russians"denotes', ['"Russians"', "denotes"], ['"Russians"', "denotes"]),
+        ("1,234.56", ["1,", "234.56"], ["1,234.56"]),
+        ("03/0:/2018", ["03/0:", "/2018"], ["03/0:/2018"]),
+        ("Thecüite,", ["Thecüite", ","], ["Thecüite,"]),
+        ("harbour", ["other", "words"], ["harbour"]),
+    ],
+)
+def test_words_run_together_are_parted_between_letters_only(text: str, pieces: list[str], parted: list[str]) -> None:
+    """Where the guide saw a space and both read the same letters; never a number, and nothing is added or lost."""
+    whole = Line.of([word(text, 0, 10 * len(text))])
+    step = 10 * len(text) / len(pieces)
+    guide = [Line.of(word(piece, n * step, (n + 1) * step) for n, piece in enumerate(pieces))]
+    [line] = respaced([whole], guide)
+    assert [part.text for part in line.words] == parted
+    assert "".join(part.text for part in line.words) == text
+    assert [part.box.x0 for part in line.words] == sorted(part.box.x0 for part in line.words)
+    unsure = [Line.of(replace(part, confidence=0.5) for part in guide[0].words)]
+    assert respaced([whole], unsure) == [whole]
 
 
 def test_unread_ink_shows() -> None:
