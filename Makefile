@@ -2,12 +2,13 @@
 PYTHON ?= python3
 FILES ?= examples
 OUT ?= out
+SECONDS ?= 60
 BIN := .venv/bin
 # pip from outside the environment: Debian's Python has no ensurepip to put one inside.
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check format bench bench-corpus bench-hostile examples schema lock check-lock clean
+.PHONY: help setup setup-dev run test check format bench bench-corpus bench-hostile fuzz examples schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -61,6 +62,9 @@ bench-corpus: setup-dev ## the pipeline over a folder of scanned and digital doc
 
 bench-hostile: setup-dev ## a state, a reason, time and memory for each hostile file (../shared/data)
 	@$(BIN)/python -u -m bench.hostile
+
+fuzz: setup-dev ## damaged files through the reader and the stages for SECONDS (default: 60), with SEED or one drawn by chance
+	@$(BIN)/python -u -m tests.fuzz.campaign --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 examples: setup ## draw examples/ again
 	@$(BIN)/python examples/make_examples.py
