@@ -113,4 +113,4 @@ def test_each_line_lies_where_it_was_drawn(kind: str, tmp_path: Path) -> None:
         common = (whole & known).get_area()
         assert common / (whole.get_area() + known.get_area() - common) >= 0.6, (text, whole, known)
         letters = ink(scan(kind, number))
-        assert (whole + (-1, -1, 1, 1)).contains(letters), (text, whole, letters)
+        assert whole.contains(letters + pymupdf.Rect(1, 1, -1, -1)), (text, whole, letters)
