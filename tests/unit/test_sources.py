@@ -58,6 +58,7 @@ def encrypted() -> bytes:
         (b"\x89PNG\r\n\x1a\nbroken", Corrupt),
         (b"\xff\xd8\xffbroken", Corrupt),
         (b"II*\x00broken", Corrupt),
+        (picture("a picture", "GIF", comment=b"%PDF-1.7"), Corrupt),
     ],
 )
 def test_what_cannot_be_opened_says_why(tmp_path: Path, content: bytes, error: type[Exception]) -> None:
