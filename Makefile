@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check format bench bench-corpus bench-hostile fuzz examples schema lock check-lock clean
+.PHONY: help setup setup-dev run test check format bench bench-corpus bench-hostile fuzz examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -68,6 +68,9 @@ fuzz: setup-dev ## damaged files through the reader and the stages for SECONDS (
 
 examples: setup ## draw examples/ again
 	@$(BIN)/python examples/make_examples.py
+
+pictures: setup ## photograph docs/pictures/ again; needs a Chromium and playwright
+	@$(BIN)/python examples/make_pictures.py
 
 schema: setup ## write docs/document.schema.json again
 	@$(BIN)/python -m escriba.formats.outputs > docs/document.schema.json
