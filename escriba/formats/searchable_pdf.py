@@ -46,6 +46,8 @@ def write_searchable_pdf(source: Source, path: Path, read: Iterable[Page], out: 
             document.set_metadata(_FIXED)
             document.del_xml_metadata()
             document.xref_set_key(-1, "ID", "null")
+            # MuPDF's own slip, in files it made: the place is not for that, and checkers of PDF/A stumble over it.
+            document.xref_set_key(document.pdf_catalog(), "Info", "null")
             document.save(out, garbage=2, deflate=True, no_new_id=True)
     except BROKEN as error:
         raise Corrupt("the PDF is too broken to be written again") from error
