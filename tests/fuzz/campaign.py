@@ -168,8 +168,10 @@ class Trial:
             said += [page.reason for page in pipeline.ports.ledger.pages(document.document_id) if page.state in {"DEGRADED", "QUARANTINED"}]
         for sentence in {re.sub(r"\d[\d,.]*", "N", sentence) for sentence in said} or {""}:
             self._report.ends[f"document: {state} {sentence}".strip()] += 1
-        faults = [f"the document's reason {sentence!r} {complaint(sentence)}" for sentence in said if complaint(sentence)]
         assert isinstance(pipeline.ports.meter, MemoryMeter)
+        # What is only logged (no searchable PDF, say) is read by a person too.
+        said += [str(fields["reason"]) for _, _, fields in pipeline.ports.meter.events if fields.get("reason")]
+        faults = [f"the document's reason {sentence!r} {complaint(sentence)}" for sentence in said if complaint(sentence)]
         return faults + [f"a log line quotes the document: {event}" for event in pipeline.ports.meter.events if SECRET in str(event)]
 
 

@@ -55,6 +55,7 @@ def _pictures() -> dict[str, bytes]:
     several = {"save_all": True, "append_images": [small, small]}
     return {
         "grey.png": _saved(page.convert("L"), "PNG", dpi=(150, 150), exif=exif),
+        "fax.png": _saved(page.convert("1"), "PNG"),
         "palette.png": _saved(page.convert("P"), "PNG", transparency=0),
         "deep.png": _saved(Image.new("I;16", (60, 40), 40_000), "PNG"),
         "exif.jpg": _saved(page, "JPEG", exif=exif, dpi=(150, 150), comment=SECRET),
