@@ -2,12 +2,13 @@
 PYTHON ?= python3
 FILES ?= examples
 OUT ?= out
+SECONDS ?= 60
 BIN := .venv/bin
 # pip from outside the environment: Debian's Python has no ensurepip to put one inside.
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check format bench bench-corpus bench-hostile examples schema lock check-lock clean
+.PHONY: help setup setup-dev run test check format bench bench-corpus bench-hostile fuzz examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -62,8 +63,14 @@ bench-corpus: setup-dev ## the pipeline over a folder of scanned and digital doc
 bench-hostile: setup-dev ## a state, a reason, time and memory for each hostile file (../shared/data)
 	@$(BIN)/python -u -m bench.hostile
 
+fuzz: setup-dev ## damaged files through the reader and the stages for SECONDS (default: 60), with SEED or one drawn by chance
+	@$(BIN)/python -u -m tests.fuzz.campaign --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
 examples: setup ## draw examples/ again
 	@$(BIN)/python examples/make_examples.py
+
+pictures: setup ## photograph docs/pictures/ again; needs a Chromium and playwright
+	@$(BIN)/python examples/make_pictures.py
 
 schema: setup ## write docs/document.schema.json again
 	@$(BIN)/python -m escriba.formats.outputs > docs/document.schema.json

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
@@ -52,7 +53,7 @@ class RapidOcr:
         return [
             Line(_box(quad, scale), words)
             for text, quad, found in zip(result.txts, result.boxes, result.word_results, strict=True)
-            if (words := _words(text, found, scale))
+            if (words := _words(text, found, _box(quad, scale), scale))
         ]
 
     def _loaded(self) -> Any:
@@ -79,7 +80,7 @@ def _box(quad: Any, scale: tuple[float, float]) -> BoundingBox:
     return BoundingBox(round(min(xs), 2), round(min(ys), 2), round(max(xs), 2), round(max(ys), 2))
 
 
-def _words(text: str, found: Any, scale: tuple[float, float]) -> tuple[Word, ...]:
+def _words(text: str, found: Any, line: BoundingBox, scale: tuple[float, float]) -> tuple[Word, ...]:
     """The line's words between spaces; the models part them finer (each Chinese character alone), so their boxes are joined."""
     pieces = [(piece, float(score), _box(quad, scale)) for piece, score, quad in found or () if piece.strip()]
     words: list[Word] = []
@@ -96,4 +97,15 @@ def _words(text: str, found: Any, scale: tuple[float, float]) -> tuple[Word, ...
             # The models gave fewer boxes than words: the text must not be lost.
             last = words.pop()
             words.append(Word(f"{last.text} {token}", last.box, last.confidence))
+    return _reaching(words, line)
+
+
+def _reaching(words: list[Word], line: BoundingBox) -> tuple[Word, ...]:
+    """The words, the first and the last reaching the ends of their line: the models begin a word in the middle of its first letter."""
+    if not words:
+        return ()
+    first = words[0].box
+    words[0] = msgspec.structs.replace(words[0], box=msgspec.structs.replace(first, x0=min(first.x0, line.x0)))
+    last = words[-1].box
+    words[-1] = msgspec.structs.replace(words[-1], box=msgspec.structs.replace(last, x1=max(last.x1, line.x1)))
     return tuple(words)

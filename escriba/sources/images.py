@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from escriba.errors import Corrupt
 from escriba.guards.limits import check_page_size, check_picture
@@ -27,10 +30,25 @@ FORMATS = {
     "image/heic": "HEIF",
     "image/avif": "AVIF",
 }
+_ON_ITS_SIDE = {Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90}
 CUT_OFF = "the file is cut off: only a part of the picture is there"
 _PLAUSIBLE_DPI = range(50, 1201)
 _ASSUMED_DPI = 200
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError, TypeError, IndexError, KeyError, RuntimeError, OverflowError)
+# Pillow's readers trust what they read: whatever Python finds wrong with it, the picture is broken. MemoryError is not the picture's alone.
+_BROKEN = (
+    OSError, ValueError, SyntaxError, EOFError, TypeError, LookupError, RuntimeError, ArithmeticError, AttributeError, AssertionError,
+    struct.error, zlib.error,
+)  # fmt: skip
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 Image.MAX_IMAGE_PIXELS = None  # checked below, against our own limits and with our own sentence
 
 
@@ -56,25 +74,22 @@ class ImageSource:
     def picture(self, number: int) -> bytes:
         """The frame upright, as a file that a PDF can hold: a JPEG as it is, anything else as PNG."""
         frame = self._frame(number)
-        if self.media_type == "image/jpeg" and frame.getexif().get(0x0112, 1) == 1 and frame.mode in {"L", "RGB"}:
+        if self.media_type == "image/jpeg" and _turn(frame) is None and frame.mode in {"L", "RGB"}:
             return self._path.read_bytes()
-        out = io.BytesIO()
         if frame.mode == "1":
-            frame.save(out, "PNG")
-        else:
-            Image.fromarray(self.page(number).image(0)).save(out, "PNG", compress_level=1)
-        return out.getvalue()
+            with suppress(*_BROKEN):
+                return _png(frame)
+        # Also what is there of a fax that breaks off.
+        return _png(Image.fromarray(self.page(number).image(0)), compress_level=1)
 
     def cut(self, number: int) -> bytes:
         if self.page_count == 1:
             return self._path.read_bytes()
         frame = self._frame(number)
-        out = io.BytesIO()
         try:
-            frame.save(out, "PNG", dpi=(self._dpi(frame), self._dpi(frame)), compress_level=1)
+            return _png(frame, dpi=(self._dpi(frame), self._dpi(frame)), compress_level=1)
         except _BROKEN as error:
             raise Corrupt("the picture is broken and cannot be taken out of its file") from error
-        return out.getvalue()
 
     def page(self, number: int) -> ImagePage:
         frame = self._frame(number)
@@ -97,11 +112,7 @@ class ImageSource:
         dpi = self._dpi(frame)
         width, height = frame.width * 72 / dpi, frame.height * 72 / dpi
         check_page_size(width, height, self._limits)
-        try:
-            turned = frame.getexif().get(0x0112, 1) in {5, 6, 7, 8}
-        except _BROKEN:
-            turned = False  # a PNG's may stand behind pixels that are broken
-        return (height, width) if turned else (width, height)
+        return (height, width) if _turn(frame) in _ON_ITS_SIDE else (width, height)
 
     @staticmethod
     def _dpi(frame: Image.Image) -> float:
@@ -143,9 +154,25 @@ class ImagePage:
         return None
 
 
+def _png(image: Image.Image, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG", **options)
+    return out.getvalue()
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What sets the picture upright as its EXIF says; None when it stands, or when its EXIF is broken (a PNG's may lie behind broken pixels)."""
+    try:
+        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except _BROKEN:
+        return None
+
+
 def _upright(image: Image.Image) -> Any:
     """Turned as its EXIF says, as an array of shape (height, width, 3)."""
-    return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+    image.load()
+    turn = _turn(image)
+    return np.asarray(_rgb(image if turn is None else image.transpose(turn)))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

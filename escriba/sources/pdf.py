@@ -20,7 +20,7 @@ _FEATURE_FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_CID_FOR_UNKNOWN
 _STORE_PERCENT = 50
 
 # PyMuPDF's own errors are RuntimeErrors; MuPDF's come through in places, and broken files surprise its Python code.
-BROKEN = (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError, pymupdf.mupdf.FzErrorBase)
+BROKEN = (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError, AssertionError, pymupdf.mupdf.FzErrorBase)
 
 pymupdf.TOOLS.mupdf_display_errors(False)  # noqa: FBT003  (what MuPDF says may quote the document)
 pymupdf.TOOLS.mupdf_display_warnings(False)  # noqa: FBT003
@@ -36,6 +36,9 @@ class PdfSource:
         self._limits = limits
         try:
             self._document = pymupdf.open(path, filetype="pdf")
+            if not self._document.is_pdf:
+                # MuPDF looks for itself, and a picture may hold a PDF's mark.
+                raise Corrupt("the file has the mark of a PDF but is something else")
             if self._document.needs_pass:
                 raise Encrypted("the PDF is encrypted and needs a password")
             self.page_count = self._document.page_count

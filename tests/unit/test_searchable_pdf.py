@@ -136,6 +136,15 @@ def test_nothing_acts_and_links_stay(tmp_path: Path) -> None:
     assert [link.get("uri") for link in document[0].get_links() if link["kind"] == pymupdf.LINK_URI] == ["https://example.com/"]
 
 
+def test_the_catalog_holds_nothing_that_belongs_elsewhere(tmp_path: Path) -> None:
+    """MuPDF leaves its name in the catalog of what it makes; a checker of PDF/A takes offence."""
+    with pymupdf.open(scan(tmp_path)) as before:
+        assert "Info" in before.xref_get_keys(before.pdf_catalog())
+    after = written(tmp_path / "scan.pdf", recognised(1, 300, 200))
+    assert after.xref_get_key(after.pdf_catalog(), "Info")[0] == "null"
+    assert after.metadata["producer"] == "Escriba"
+
+
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     """No date, no random id."""
     digests = set()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 import pymupdf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from escriba.document import Block, BoundingBox, Line, Page, Word
 from escriba.errors import Corrupt, Encrypted, OverLimit, Unsupported
@@ -58,6 +59,7 @@ def encrypted() -> bytes:
         (b"\x89PNG\r\n\x1a\nbroken", Corrupt),
         (b"\xff\xd8\xffbroken", Corrupt),
         (b"II*\x00broken", Corrupt),
+        (picture("a picture", "GIF", comment=b"%PDF-1.7"), Corrupt),
     ],
 )
 def test_what_cannot_be_opened_says_why(tmp_path: Path, content: bytes, error: type[Exception]) -> None:
@@ -147,6 +149,39 @@ def test_a_photo_is_turned_as_its_camera_says(tmp_path: Path) -> None:
     source = open_source(put(tmp_path, out.getvalue()))
     assert (source.features(1).width, source.features(1).height) == (20.0, 40.0)
     assert source.page(1).image(72).shape == (40, 20, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_set_upright_as_pillow_does(tmp_path: Path, orientation: int) -> None:
+    """The page's size and its pixels, for all eight."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = put(tmp_path, picture("upright", "PNG", exif=exif))
+    page = open_source(path).page(1)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    assert (page.image(200) == expected).all()
+    assert (page.width > page.height) == (expected.shape[1] > expected.shape[0])
+
+
+def test_a_picture_whose_exif_is_broken_is_read_all_the_same(tmp_path: Path) -> None:
+    """A fraction where a whole number should stand: Pillow cannot write it again, and need not."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    content = picture("some text", "JPEG", exif=exif)
+    assert b"\x01\x1a\x00\x05" in content
+    page = open_source(put(tmp_path, content.replace(b"\x01\x1a\x00\x05", b"\x01\x18\x00\x05"))).page(1)
+    assert page.image(200).shape == (600, 200, 3)
+    assert page.flaw == ""
+
+
+def test_a_cut_off_fax_still_becomes_a_page_of_a_pdf(tmp_path: Path) -> None:
+    """Black and white pictures have a way of their own into the searchable PDF, which must not stop where the file does."""
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(1).random((300, 400)) < 0.5).save(out, "PNG")
+    source = open_source(put(tmp_path, out.getvalue()[: len(out.getvalue()) // 2]))
+    with Image.open(io.BytesIO(source.picture(1))) as whole:
+        assert whole.size == (400, 300)
 
 
 def test_a_cut_off_picture_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
