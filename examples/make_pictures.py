@@ -85,7 +85,7 @@ def photographs(read: Path) -> dict[str, bytes]:
 def outputs_page(folder: Path) -> str:
     """A page of HTML: the searchable PDF with its text selected, beside words of the JSON and a chunk."""
     document = json.loads((folder / "document.json").read_text("utf-8"))
-    line = document["pages"][0]["blocks"][0]["lines"][1]
+    line = [line for block in document["pages"][0]["blocks"] for line in block["lines"]][1]
     words = "\n".join(json.dumps(word, ensure_ascii=False) for word in line["words"][:7])
     chunk = json.loads((folder / "chunks.jsonl").read_text("utf-8").splitlines()[0])
     picture = base64.b64encode(selected_page(folder / "document.pdf")).decode()

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import cv2
 
-from escriba.document import Block, Line, Word
+from escriba.document import Block, Line
+from escriba.engines.one_page import mean_confidence, weight
 from escriba.engines.rapidocr import RapidOcr
 from escriba.engines.tesseract import Tesseract, data_folder
 from escriba.errors import EngineRejected
@@ -50,10 +51,10 @@ class Auto:
     def _read(self, page: PageSource, policy: Policy) -> Reading:
         blocks = self._tesseract.blocks(page, policy)
         reading = Reading(blocks, self._tesseract.name)
-        if _confidence(_words(blocks)) >= _SURE and _unread(page, _words(blocks), policy) <= _UNREAD:
+        if (mean_confidence(blocks) or 0.0) >= _SURE and _unread(page, blocks, policy) <= _UNREAD:
             return reading
         other = self._rapid(page, policy, [line for block in blocks for line in block.lines])
-        return reading if _weight(_words(blocks)) > _weight(_words(other.blocks)) else other
+        return reading if weight(blocks) > weight(other.blocks) else other
 
     def _rapid(self, page: PageSource, policy: Policy, guide: Sequence[Line]) -> Reading:
         lines = respaced(self._rapidocr.lines(page, policy), guide)
@@ -64,21 +65,7 @@ class Auto:
         return Reading(blocks_from_lines(lines, page.width), self._rapidocr.name)
 
 
-def _unread(page: PageSource, words: Sequence[Word], policy: Policy) -> float:
+def _unread(page: PageSource, blocks: Sequence[Block], policy: Policy) -> float:
     gray = cv2.cvtColor(page.image(policy.ocr.dpi), cv2.COLOR_RGB2GRAY)
-    return unread_share(gray, [word.box for word in words], gray.shape[1] / page.width)
-
-
-def _words(blocks: Sequence[Block]) -> list[Word]:
-    return [word for block in blocks for line in block.lines for word in line.words]
-
-
-def _weight(words: Sequence[Word]) -> float:
-    """Characters read, each by its confidence."""
-    return sum(len(word.text) * (word.confidence or 0.0) for word in words)
-
-
-def _confidence(words: Sequence[Word]) -> float:
-    """Mean over characters."""
-    length = sum(len(word.text) for word in words)
-    return _weight(words) / length if length else 0.0
+    boxes = [word.box for block in blocks for line in block.lines for word in line.words]
+    return unread_share(gray, boxes, gray.shape[1] / page.width)

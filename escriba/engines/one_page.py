@@ -58,10 +58,10 @@ def _read(route: Route, shape: PageSource, engine: Engine, policy: Policy) -> tu
     found = orientation(shape.image(policy.ocr.dpi))
     turns = [found] if found else [90, 270] if on_side else []
     again = [(_ask(Turned(shape, degrees), engine, policy), degrees) for degrees in turns]
-    best, degrees = max(again, key=lambda reading: _weight(reading[0].blocks), default=(first, 0))
+    best, degrees = max(again, key=lambda reading: weight(reading[0].blocks), default=(first, 0))
     # An engine may read well what lies on its side, but neither lines nor their order can be told from it.
     righted = on_side and not _on_side(best.blocks)
-    return (best, degrees) if righted or _weight(best.blocks) > _BETTER * _weight(first.blocks) else (first, 0)
+    return (best, degrees) if righted or weight(best.blocks) > _BETTER * weight(first.blocks) else (first, 0)
 
 
 def _ask(shape: PageSource, engine: Engine, policy: Policy) -> Reading:
@@ -79,8 +79,8 @@ def _on_side(blocks: Sequence[Block]) -> bool:
     return tall * 2 > sum(len(line.text) for line in lines)
 
 
-def _weight(blocks: Sequence[Block]) -> float:
-    """Characters read, each by its confidence."""
+def weight(blocks: Sequence[Block]) -> float:
+    """How much was read: characters, each by its confidence."""
     return sum(len(word.text) * (word.confidence or 0.0) for block in blocks for line in block.lines for word in line.words)
 
 

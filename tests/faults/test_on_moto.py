@@ -28,7 +28,7 @@ HANDLERS: dict[str, Handler] = {
     "assemble_document": assemble_document.handler,
     "quarantine": quarantine.handler,
 }
-QUICK = TOPOLOGY.scaled(1 / 720)  # a visibility timeout is one second
+QUICK = TOPOLOGY.scaled(1 / 360)  # a visibility timeout is two seconds: a busy machine may hold a handler up for one
 MUTATIONS = {"PutItem", "UpdateItem", "TransactWriteItems", "PutObject", "DeleteObject", "SendMessageBatch", "PutEvents", "DeleteItem"}
 
 

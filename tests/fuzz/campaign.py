@@ -28,7 +28,7 @@ from escriba.memory.clock import ManualClock
 from escriba.memory.meter import MemoryMeter
 from escriba.memory.secrets import MemorySecrets
 from escriba.policy import Limits, Ocr, Policy
-from escriba.ports import Reader
+from escriba.ports import Reader, Reading
 from escriba.topology import PAGES_PER_SPLIT
 from tests.faults.harness import assert_conserved, run
 from tests.fuzz.mutations import damaged
@@ -49,11 +49,11 @@ class Glance:
 
     name, version = "glance", "1"
 
-    def read(self, pages: Sequence[Any], policy: Policy) -> list[Sequence[Block]]:
-        return [self._read(page) for page in pages]
+    def read(self, pages: Sequence[Any], policy: Policy) -> list[Reading]:
+        return [Reading(self._read(page)) for page in pages]
 
     @staticmethod
-    def _read(page: Any) -> Sequence[Block]:
+    def _read(page: Any) -> tuple[Block, ...]:
         assert page.image(72).ndim == 3
         box = BoundingBox(1, 1, max(2.0, page.width - 1), 12)
         return (Block(kind="paragraph", box=box, lines=(Line(box, (Word("seen", box, 0.9),)),), font_size=10),)

@@ -17,6 +17,7 @@ from escriba.document import Block, BoundingBox, Line, Page, Word
 from escriba.engines.rapidocr import RapidOcr
 from escriba.formats.searchable_pdf import write_searchable_pdf
 from escriba.policy import Policy
+from escriba.ports import Reading
 from escriba.sources.opening import open_source
 
 LINES = (
@@ -152,10 +153,10 @@ def test_each_line_lies_where_it_was_drawn(kind: str, tmp_path: Path) -> None:
     path.write_bytes(scan(kind))
     source = open_source(path)
     shape = source.page(1)
-    [blocks] = engine().read([shape], Policy())
-    assert isinstance(blocks, tuple)
+    [reading] = engine().read([shape], Policy())
+    assert isinstance(reading, Reading)
     read = Page(
-        number=1, width=shape.width, height=shape.height, route="ocr", engine="rapidocr", state="DONE", blocks=blocks
+        number=1, width=shape.width, height=shape.height, route="ocr", engine="rapidocr", state="DONE", blocks=reading.blocks
     )  # fmt: skip
     write_searchable_pdf(source, path, [read], out)
     found = lines_found(out, read)
