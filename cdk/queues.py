@@ -34,7 +34,6 @@ class Queues(Construct):
             queue_name=self._name(spec.name),
             visibility_timeout=cdk.Duration.seconds(spec.visibility),
             retention_period=cdk.Duration.seconds(spec.retention),
-            receive_message_wait_time=cdk.Duration.seconds(20),
             encryption=sqs.QueueEncryption.KMS,
             encryption_master_key=self._key,
             data_key_reuse=cdk.Duration.hours(1),

@@ -12,10 +12,11 @@ from cdk.app import NO_BUNDLING, build
 
 Template = dict[str, Any]
 Found = dict[str, dict[str, Any]]
+Synthesise = Callable[..., Template]
 
 
 @pytest.fixture(scope="session")
-def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Template]:
+def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
     """The Core template for a context."""
 
     def template(**context: Any) -> Template:
@@ -28,12 +29,12 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Templa
 
 
 @pytest.fixture(scope="session")
-def dev(synthesise: Callable[..., Template]) -> Template:
+def dev(synthesise: Synthesise) -> Template:
     return synthesise(stage="dev")
 
 
 @pytest.fixture(scope="session")
-def prod(synthesise: Callable[..., Template]) -> Template:
+def prod(synthesise: Synthesise) -> Template:
     return synthesise(stage="prod", architecture="arm64")
 
 
