@@ -36,7 +36,12 @@ def archive(function: str, deployment: Deployment) -> lambda_.Code:
     return lambda_.Code.from_asset(
         str(ROOT),
         asset_hash_type=cdk.AssetHashType.OUTPUT,
-        bundling=cdk.BundlingOptions(image=cdk.DockerImage.from_registry("unused"), local=_Bundling(function, deployment.architecture)),
+        bundling=cdk.BundlingOptions(
+            image=cdk.DockerImage.from_registry("unused"),
+            # Not run: the CDK takes two assets of one folder for the same unless their options differ.
+            command=[function, deployment.architecture],
+            local=_Bundling(function, deployment.architecture),
+        ),
     )
 
 
@@ -45,7 +50,7 @@ class _Bundling:
     def __init__(self, function: str, architecture: str) -> None:
         self._function, self._architecture = function, architecture
 
-    def try_bundle(self, output_dir: str, **_: Any) -> bool:
+    def try_bundle(self, output_dir: str, _options: Any = None, **_: Any) -> bool:
         bundle(self._function, self._architecture, Path(output_dir))
         return True
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 
 import pytest
 
 from escriba.document import Page
-from escriba.identity import job_id
+from escriba.identity import job_id, policy_key
 from escriba.ledger import Outcome
-from escriba.messages import DocumentCompleted, DocumentReady, PagesRequested, encode
+from escriba.messages import DocumentCompleted, DocumentReady, ObjectCreated, PagesRequested, encode, object_created
+from escriba.policy import Policy
+from escriba.stages.split import accept
 from tests.faults.harness import (
     Crash,
     Fragile,
@@ -42,8 +45,6 @@ def _run_with_a_crash(at: int, routes: str = ROUTES, deadly: frozenset[int] = fr
         )
         key = "inbox/local/default/a.pdf"
         version = whole.inbox.put(key, made_up(routes))
-        from escriba.messages import object_created
-
         made.queues["intake"].send([object_created("inbox", key, version, 1, whole.clock.now())])
         run(made)
         assert_conserved(made)
@@ -325,8 +326,6 @@ def test_a_document_that_cannot_be_opened_is_rejected_with_its_reason() -> None:
 )
 def test_uploads_rejected_at_the_door_say_why(key: str, code: str) -> None:
     """A key without tenant and policy, or with an unknown policy, gives a job with a reason and no document; the upload stays."""
-    from escriba.messages import object_created
-
     with pipeline() as made:
         version = made.ports.inbox.put(key, b"x")
         made.queues["intake"].send([object_created("inbox", key, version, 1, made.ports.clock.now())])
@@ -336,6 +335,20 @@ def test_uploads_rejected_at_the_door_say_why(key: str, code: str) -> None:
         assert job.code == code
         assert job.reason
         assert list(made.ports.inbox.keys("")) == [key]
+
+
+def test_a_deployed_policy_goes_before_one_in_the_bucket() -> None:
+    """What was reviewed and deployed is what reads; the bucket answers for names that the deployment does not hold."""
+    deployed, stored = Policy(name="both", languages=("eng",)), Policy(name="both", languages=("por",))
+    with pipeline() as made:
+        made.ports.results.put(policy_key("both"), stored.model_dump_json().encode())
+        made.ports.results.put(policy_key("stored"), stored.model_dump_json().encode())
+        ports = replace(made.ports, policies={"both": deployed})
+        for name, languages in (("both", ("eng",)), ("stored", ("por",))):
+            version = ports.inbox.put(f"inbox/t/{name}/a.pdf", made_up("t", seed=name))
+            event = object_created("inbox", f"inbox/t/{name}/a.pdf", version, 1, ports.clock.now())
+            identity = accept(ObjectCreated.model_validate(json.loads(event)["detail"]), ports)
+            assert Policy.model_validate_json(ports.ledger.document(identity).policy).languages == languages
 
 
 def test_a_document_whose_splitting_always_fails_is_rejected_by_the_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
