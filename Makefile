@@ -92,8 +92,11 @@ schema: setup ## write docs/document.schema.json again
 
 # uv is only for those who change the locks, so it is in none of them.
 UV = $(BIN)/uv pip
-LOCK = $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+COMPILE = $(UV) compile --quiet --universal --generate-hashes --no-header --no-annotate \
   --no-emit-index-url --no-emit-find-links
+LOCK = $(COMPILE) --python-version 3.11
+# Lambda's Python alone: pip would choose between Pythons by its own, not by the one it packs for.
+LOCK_PACKAGE = $(COMPILE) --python-version 3.13
 PACKAGES = ocr assemble_document quarantine
 OURS = --override requirements/overrides.txt pyproject.toml requirements/build.in
 $(BIN)/uv: | setup-dev
@@ -104,13 +107,16 @@ lock: $(BIN)/uv ## pin requirements/*.txt again after pyproject.toml has changed
 	@$(LOCK) $(OURS) --extra dev --constraint requirements/runtime.txt -o requirements/dev.txt
 	@$(LOCK) $(OURS) --extra cdk --constraint requirements/dev.txt -o requirements/cdk.txt
 	@$(LOCK) requirements/bench.in -o requirements/bench.txt
-	@for name in $(PACKAGES); do $(LOCK) --override requirements/overrides.txt --constraint requirements/runtime.txt \
+	@for name in $(PACKAGES); do $(LOCK_PACKAGE) --override requirements/overrides.txt --constraint requirements/runtime.txt \
 	  lambdas/requirements/$$name.in -o lambdas/requirements/$$name.txt || exit 1; done
 
 check-lock: $(BIN)/uv ## every pin has wheels for Linux x86-64, Linux arm64 and macOS arm64 on Python 3.11 to 3.13
 	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do for python in 3.11 3.12 3.13; do \
 	  MACOSX_DEPLOYMENT_TARGET=14.0 $(UV) install --quiet --dry-run --no-deps --require-hashes --only-binary :all: --target .lock-check \
 	    --python-platform $$platform --python-version $$python -r requirements/dev.txt && echo "resolves: $$platform, Python $$python" || exit 1; done; done; rm -rf .lock-check
+	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28; do for name in $(PACKAGES); do \
+	  $(UV) install --quiet --dry-run --no-deps --require-hashes --only-binary :all: --target .lock-check --python-platform $$platform \
+	    --python-version 3.13 -r lambdas/requirements/$$name.txt && echo "resolves: $$platform, $$name" || exit 1; done; done; rm -rf .lock-check
 
 clean: ## remove what these targets made
 	@rm -rf .venv out build *.egg-info .coverage .coverage.* .lock-check cdk.out

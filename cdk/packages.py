@@ -62,7 +62,9 @@ def bundle(function: str, architecture: str, out: Path) -> int:
     requirements = ROOT / "lambdas" / "requirements" / f"{function}.txt"
     command = [_pip_python(), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile", "--no-deps"]
     command += ["--only-binary=:all:", "--require-hashes", f"--python-version={PYTHON}", "--implementation=cp", *platforms]
-    subprocess.run([*command, f"--target={out}", f"--requirement={requirements}"], check=True)  # noqa: S603  (our own lock)
+    # What a package asks of Python, pip would compare with the one it runs on; the lock was made for Lambda's.
+    command += ["--ignore-requires-python", f"--target={out}", f"--requirement={requirements}"]
+    subprocess.run(command, check=True)  # noqa: S603  (our own lock)
     for package in ("escriba", "lambdas"):
         ignore = shutil.ignore_patterns("__pycache__", "requirements", "Dockerfile")
         shutil.copytree(ROOT / package, out / package, ignore=ignore)
