@@ -11,9 +11,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from cdk.deployment import POLICY_BYTES
 from escriba.aws.clients import client
 from escriba.aws.ledger import DynamoLedger
 from escriba.aws.queue import SqsQueue
+from escriba.cli.run import HANDLERS
 from escriba.local.dispatcher import Dispatcher
 from escriba.local.embedded_aws import REGION
 from escriba.memory.clock import SystemClock
@@ -45,6 +47,14 @@ def test_everything_is_made_but_what_moto_never_makes(stack: Stack) -> None:
     absent = {resources[name]["Type"] for name in resources if name not in stack.names}
     assert absent == NEVER_MADE
     assert stack.names.keys() <= resources.keys()
+
+
+def test_the_environment_leaves_room_for_policies(stack: Stack) -> None:
+    """Of the 4 KB, `POLICY_BYTES` are promised to policies; a long stage's name, which stands in eleven of the values, must still fit."""
+    for function in HANDLERS:
+        environment = stack.environment(function)
+        size = sum(len(name) + len(value) for name, value in environment.items()) - len(environment["ESCRIBA_POLICIES"])
+        assert size + 11 * (16 - len("dev")) + POLICY_BYTES < 4096
 
 
 def test_what_moto_makes_only_in_part(stack: Stack) -> None:
