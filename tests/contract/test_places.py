@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 from typer.testing import CliRunner, Result
@@ -17,7 +15,6 @@ from escriba.cli.reading import HANDLERS
 from escriba.errors import ConfigurationError
 from escriba.identity import policy_key
 from escriba.local.dispatcher import Dispatcher
-from escriba.local.embedded_aws import embedded_aws
 from escriba.messages import object_created
 from escriba.policy import Policy
 from escriba.topology import TOPOLOGY
@@ -27,22 +24,6 @@ from tests.documents import text_pdf
 
 def escriba(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def stack() -> Iterator[str]:
-    """A stack whose outputs name the embedded AWS's buckets and table."""
-    with embedded_aws(TOPOLOGY) as settings:
-        named = {"InboxBucket": settings.inbox_bucket, "ResultsBucket": settings.results_bucket, "LedgerTable": settings.ledger_table}
-        template = {
-            "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
-            "Outputs": {key: {"Value": value} for key, value in named.items()},
-        }
-        cloudformation = boto3.client("cloudformation")
-        cloudformation.create_stack(StackName="escriba-test-core", TemplateBody=json.dumps(template))
-        cloudformation.create_stack(StackName="another", TemplateBody=json.dumps(template | {"Outputs": {}}))
-        yield "escriba-test-core"
-        release_worker()
 
 
 def read_everything(addresses: list[str]) -> None:

@@ -23,6 +23,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 ELSEWHERE = {
     "make test": "it is what runs this test",
+    "make package": "it needs a package index; tests/infra/test_packages.py packs with one of its own",
+    "make diff": "it needs an account",
+    "make deploy": "it needs an account",
     "make check": "make test runs it before this test",
     ".venv/bin/python -m pytest tests/contract/test_engines.py -q --no-cov": "make test runs that suite",
 }
