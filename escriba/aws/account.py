@@ -50,7 +50,7 @@ def _quota(service: str, code: str, what: str, least: int, *, needed: bool) -> C
             try:
                 value = quotas.get_service_quota(ServiceCode=service, QuotaCode=code)["Quota"]["Value"]
             except quotas.exceptions.NoSuchResourceException:
-                value = quotas.get_aws_default_service_quota(ServiceCode=service, QuotaCode=code)["Quota"]["Value"]
+                return Check(name, "warn", f"{what}: this account has AWS's default; look in Service Quotas, {service} {code}")
     except ConfigurationError as error:
         return Check(name, "warn", f"{what}: not known: {error}")
     if value >= least:

@@ -35,6 +35,7 @@ def test_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert alone.exit_code == 0
     assert "warn  tesseract: has no data for xyz, so RapidOCR reads alone" in alone.stdout
     monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     bare = escriba("doctor", "--aws")
     assert bare.exit_code == 1
     assert "FAIL  node: there is no npx" in bare.stdout
