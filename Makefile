@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check format bench bench-corpus bench-hostile fuzz examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test check format synth diff deploy package bench bench-corpus bench-hostile fuzz examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -30,10 +30,32 @@ setup-dev: .venv/.dev ## add what its tests need
 	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
-.venv/.dev: .venv/.runtime requirements/dev.txt
+.venv/.cdk: .venv/.runtime requirements/cdk.txt
+	@echo "Installing what makes the AWS stacks (about a minute) ..."
+	@$(PIP) --require-hashes -r requirements/cdk.txt
+	@touch $@
+
+.venv/.dev: .venv/.cdk requirements/dev.txt
 	@echo "Installing what the tests need ..."
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
+
+# The CDK's own command line is JavaScript from npm; what deploys is run by it, what only builds the template is not.
+CDK = npx --yes aws-cdk@2.1148.1
+STAGE ?= dev
+synth: .venv/.cdk ## write the AWS templates of STAGE (default: dev) to cdk.out, with neither account nor network
+	@rm -rf cdk.out
+	@CDK_CONTEXT_JSON='{"stage": "$(STAGE)", "aws:cdk:bundling-stacks": []}' $(BIN)/python -m cdk.app
+	@echo "cdk.out: Core for stage $(STAGE)"
+
+diff: .venv/.cdk ## what a deployment of STAGE would change in the account (needs Node, and credentials)
+	@$(CDK) diff --context stage=$(STAGE)
+
+deploy: .venv/.cdk ## deploy STAGE into the account (needs Node, Docker, and credentials)
+	@$(CDK) deploy --context stage=$(STAGE)
+
+package: .venv/.cdk ## pack the functions that go as zips into build/, and say how large they are
+	@for name in assemble_document quarantine; do $(BIN)/python -m cdk.packages $$name build/$$name || exit 1; done
 
 run: setup ## read FILES (default: examples) with the whole pipeline, results and report in OUT (default: out)
 	@$(BIN)/escriba run $(FILES) --out $(OUT)
@@ -77,8 +99,12 @@ schema: setup ## write docs/document.schema.json again
 
 # uv is only for those who change the locks, so it is in none of them.
 UV = $(BIN)/uv pip
-LOCK = $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+COMPILE = $(UV) compile --quiet --universal --generate-hashes --no-header --no-annotate \
   --no-emit-index-url --no-emit-find-links
+LOCK = $(COMPILE) --python-version 3.11
+# Lambda's Python alone: pip would choose between Pythons by its own, not by the one it packs for.
+LOCK_PACKAGE = $(COMPILE) --python-version 3.13
+PACKAGES = ocr assemble_document quarantine
 OURS = --override requirements/overrides.txt pyproject.toml requirements/build.in --extra eval
 $(BIN)/uv: | setup-dev
 	@$(PIP) uv
@@ -86,14 +112,20 @@ $(BIN)/uv: | setup-dev
 lock: $(BIN)/uv ## pin requirements/*.txt again after pyproject.toml has changed
 	@$(LOCK) $(OURS) -o requirements/runtime.txt
 	@$(LOCK) $(OURS) --extra dev --constraint requirements/runtime.txt -o requirements/dev.txt
+	@$(LOCK) $(OURS) --extra cdk --constraint requirements/dev.txt -o requirements/cdk.txt
 	@$(LOCK) requirements/bench.in -o requirements/bench.txt
+	@for name in $(PACKAGES); do $(LOCK_PACKAGE) --override requirements/overrides.txt --constraint requirements/runtime.txt \
+	  lambdas/requirements/$$name.in -o lambdas/requirements/$$name.txt || exit 1; done
 
 check-lock: $(BIN)/uv ## every pin has wheels for Linux x86-64, Linux arm64 and macOS 15 arm64 on Python 3.11 to 3.13
 	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do for python in 3.11 3.12 3.13; do \
 	  MACOSX_DEPLOYMENT_TARGET=15.0 $(UV) install --quiet --dry-run --no-deps --require-hashes --only-binary :all: --target .lock-check \
 	    --python-platform $$platform --python-version $$python -r requirements/dev.txt && echo "resolves: $$platform, Python $$python" || exit 1; done; done; rm -rf .lock-check
+	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28; do for name in $(PACKAGES); do \
+	  $(UV) install --quiet --dry-run --no-deps --require-hashes --only-binary :all: --target .lock-check --python-platform $$platform \
+	    --python-version 3.13 -r lambdas/requirements/$$name.txt && echo "resolves: $$platform, $$name" || exit 1; done; done; rm -rf .lock-check
 
 clean: ## remove what these targets made
-	@rm -rf .venv out build *.egg-info .coverage .coverage.* .lock-check
+	@rm -rf .venv out build *.egg-info .coverage .coverage.* .lock-check cdk.out
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -215,7 +215,8 @@ class Engine(Protocol):
 class Ports:
     """Everything a stage may touch.
 
-    `scratch` is a directory of this worker's own; `upgrade_window` the seconds for which late improvements are gathered.
+    `scratch` is a directory of this worker's own; `upgrade_window` the seconds for which late improvements are gathered; `policies`
+    those that came with the deployment.
     """
 
     inbox: ObjectStore
@@ -229,3 +230,4 @@ class Ports:
     secrets: Secrets
     scratch: Path
     upgrade_window: int = UPGRADE_WINDOW
+    policies: Mapping[str, Policy] = field(default_factory=dict)

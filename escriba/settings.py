@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from escriba.errors import ConfigurationError
+from escriba.policy import Policy
 from escriba.topology import UPGRADE_WINDOW
 
 _PREFIX = "ESCRIBA_"
+_IN_JSON = ("queues", "policies")
 
 
 class Settings(BaseModel):
@@ -24,14 +26,23 @@ class Settings(BaseModel):
     idempotency_table: str
     event_bus: str
     queues: dict[str, str] = Field(description="URL of each queue by its name in the topology")
+    policies: dict[str, Policy] = Field(default={}, description="the deployed policies by name: what differs from the defaults")
     reader_memory_mb: int = Field(default=3000, ge=256, description="address space of the process that opens documents, MiB")
     upgrade_window: int = Field(default=UPGRADE_WINDOW, ge=0, le=900, description="seconds for which late improvements are gathered")
     telemetry_file: str = Field(default="", description="where log lines and metrics go; empty: standard output")
 
+    @field_serializer("policies")
+    def _what_differs(self, policies: dict[str, Policy]) -> dict[str, dict[str, object]]:
+        # A function's whole environment may hold 4 KB.
+        return {name: policy.model_dump(mode="json", exclude_defaults=True) for name, policy in policies.items()}
+
     def to_env(self) -> dict[str, str]:
         """The environment variables from which `from_env` makes these settings."""
         fields = self.model_dump()
-        return {_PREFIX + name.upper(): json.dumps(value) if isinstance(value, dict) else str(value) for name, value in fields.items()}
+        return {
+            _PREFIX + name.upper(): json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else str(value)
+            for name, value in fields.items()
+        }
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -39,12 +50,18 @@ class Settings(BaseModel):
         values: dict[str, object] = {
             name: environ[_PREFIX + name.upper()] for name in cls.model_fields if _PREFIX + name.upper() in environ
         }
+        for name in _IN_JSON:
+            if isinstance(text := values.get(name), str):
+                values[name] = _from_json(name, text)
         try:
-            if isinstance(values.get("queues"), str):
-                values["queues"] = json.loads(str(values["queues"]))
             return cls.model_validate(values)
-        except json.JSONDecodeError:
-            raise ConfigurationError(f"{_PREFIX}QUEUES is not JSON") from None
         except ValidationError as error:
             wrong = ", ".join(sorted({_PREFIX + str(e["loc"][0]).upper() for e in error.errors()}))
             raise ConfigurationError(f"environment variables are missing or wrong: {wrong}") from None
+
+
+def _from_json(name: str, text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise ConfigurationError(f"{_PREFIX}{name.upper()} is not JSON") from None

@@ -108,4 +108,5 @@ def _compose(settings: Settings) -> Ports:
         secrets=SecretsManager(client("secretsmanager")),
         scratch=scratch,
         upgrade_window=settings.upgrade_window,
+        policies=settings.policies,
     )

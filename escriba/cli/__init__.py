@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from escriba.cli import evaluate, run, show
+from escriba.cli import doctor, evaluate, get, put, run, show, status
 from escriba.errors import EscribaError
 
 USAGE_ERROR = 2
@@ -32,6 +32,10 @@ def escriba(_: Annotated[bool, typer.Option("--version", callback=_version, is_e
 
 app.command("run")(run.run)
 app.command("show")(show.show)
+app.command("put")(put.put)
+app.command("status")(status.status)
+app.command("get")(get.get)
+app.command("doctor")(doctor.doctor)
 app.add_typer(evaluate.app, name="eval")
 
 

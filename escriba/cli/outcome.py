@@ -22,6 +22,7 @@ from escriba.formats.report import ReportPage, report_html
 from escriba.ledger import DocumentRow, PagesRow
 from escriba.local.pipeline import LocalPipeline
 from escriba.policy import Policy
+from escriba.ports import ObjectStore
 from escriba.stages.scratch import fetch
 
 _PICTURES = 200
@@ -74,8 +75,7 @@ def deliver(pipeline: LocalPipeline, jobs: list[tuple[Path, str]], out: Path) ->
             state, reason = document.state, document.reason
             rows = tuple(pipeline.ports.ledger.pages(document.document_id))
         if document is not None and document.current:
-            output = _folder(out, path.stem.lstrip(".") or "document", document.document_id, taken)
-            _copy(pipeline, document, output)
+            output = deliver_to(out, path.name, document, pipeline.ports.results, taken)
             if state == "PARTIAL":
                 reason = _lost(rows)
         results.append(Result(path, state, reason, document, rows, output))
@@ -100,10 +100,13 @@ def _owner(folder: Path) -> str:
         return ""
 
 
-def _copy(pipeline: LocalPipeline, document: DocumentRow, output: Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    for key in pipeline.ports.results.keys(document.output_prefix):
-        pipeline.ports.results.download(key, output / key.rpartition("/")[2])
+def deliver_to(out: Path, name: str, document: DocumentRow, results: ObjectStore, taken: set[Path]) -> Path:
+    """Copy a document's current outputs to a folder below `out` named after `name`; adds it to `taken`. Raises OSError."""
+    folder = _folder(out, Path(name).stem.lstrip(".") or "document", document.document_id, taken)
+    folder.mkdir(parents=True, exist_ok=True)
+    for key in results.keys(document.output_prefix):
+        results.download(key, folder / key.rpartition("/")[2])
+    return folder
 
 
 def _lost(rows: tuple[PagesRow, ...]) -> str:

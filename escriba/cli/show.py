@@ -11,38 +11,27 @@ from rich.console import Console
 from rich.table import Table
 
 from escriba.cli.outcome import PIPED_WIDTH, ROUTES
-from escriba.errors import ConfigurationError
+from escriba.cli.places import Place, Stack, Wanted, find, place
 from escriba.ledger import DocumentRow, conservation_violation
-from escriba.local.pipeline import STATE_DIRECTORY, LocalPipeline, local_pipeline
 
 
 def show(
-    document: Annotated[str, typer.Argument(help="A file name, its stem, or the beginning of a document id.")],
-    out: Annotated[Path, typer.Option(help="The folder of the run.")] = Path("out"),
+    document: Wanted,
+    out: Annotated[Path, typer.Option(help="The folder of a local run.")] = Path("out"),
+    stack: Stack = "",
 ) -> None:
     """Print what the ledger knows of a document: each page, state, engine, failures, reason."""
-    if not (out / STATE_DIRECTORY / "journal.sqlite").is_file():
-        raise ConfigurationError(f"{out} holds no run; name the folder that you gave to escriba run with --out")
-    with local_pipeline(out) as pipeline:
-        for found in _find(pipeline, document):
-            _print(pipeline, found)
+    with place(stack, out) as where:
+        for _, found in find(where, document):
+            if found is not None:
+                _print(where, found)
 
 
-def _find(pipeline: LocalPipeline, wanted: str) -> list[DocumentRow]:
-    documents = list(pipeline.ports.ledger.documents())
-    name = Path(wanted).name
-    found = [d for d in documents if name in {d.name, Path(d.name).stem} or (len(wanted) >= 4 and d.document_id.startswith(wanted))]  # noqa: PLR2004
-    if not found:
-        known = ", ".join(sorted(d.name for d in documents)[:10]) or "none"
-        raise ConfigurationError(f"the run knows no document {wanted!r}; it knows {known}")
-    return found
-
-
-def _print(pipeline: LocalPipeline, document: DocumentRow) -> None:
+def _print(where: Place, document: DocumentRow) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPED_WIDTH)
-    rows = list(pipeline.ports.ledger.pages(document.document_id))
+    rows = list(where.ledger.pages(document.document_id))
     console.print(f"{document.name}  {document.document_id}  {document.state}  revision {document.current}", highlight=False, markup=False)
     if document.reason:
         console.print(document.reason, highlight=False, markup=False)

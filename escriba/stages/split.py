@@ -170,6 +170,9 @@ def request(document: DocumentRow, row: PagesRow, ports: Ports) -> PagesRequeste
 
 
 def _policy(name: str, ports: Ports) -> Policy:
+    """The policy of that name: the deployment's, else one put into the results bucket, else (for `default`) the defaults."""
+    if name in ports.policies:
+        return ports.policies[name]
     try:
         return Policy.model_validate_json(ports.results.get(policy_key(name)))
     except NotFound:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
+import boto3
 import pytest
 from moto import mock_aws
 
 from escriba.aws.ledger import DynamoLedger
 from escriba.ledger import Ledger
+from escriba.local.embedded_aws import embedded_aws
 from escriba.local.moto_repairs import repaired_moto
 from escriba.memory.ledger import MemoryLedger
+from escriba.topology import TOPOLOGY
+from lambdas.entry import release_worker
 from tests.contract.ledgers import FastClock, dynamo_ledger
 
 
@@ -27,3 +32,19 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
 def dynamo() -> Iterator[DynamoLedger]:
     with repaired_moto(), mock_aws():
         yield dynamo_ledger()
+
+
+@pytest.fixture
+def stack() -> Iterator[str]:
+    """A stack whose outputs name the embedded AWS's buckets and table."""
+    with embedded_aws(TOPOLOGY) as settings:
+        named = {"InboxBucket": settings.inbox_bucket, "ResultsBucket": settings.results_bucket, "LedgerTable": settings.ledger_table}
+        template = {
+            "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+            "Outputs": {key: {"Value": value} for key, value in named.items()},
+        }
+        cloudformation = boto3.client("cloudformation")
+        cloudformation.create_stack(StackName="escriba-test-core", TemplateBody=json.dumps(template))
+        cloudformation.create_stack(StackName="another", TemplateBody=json.dumps(template | {"Outputs": {}}))
+        yield "escriba-test-core"
+        release_worker()

@@ -23,6 +23,15 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 ELSEWHERE = {
     "make test": "it is what runs this test",
+    "make package": "it needs a package index; tests/infra/test_packages.py packs with one of its own",
+    "make diff": "it needs an account",
+    ".venv/bin/escriba doctor --aws": "it needs an account; tests/contract/test_doctor.py has one emulated",
+    ".venv/bin/escriba doctor --stack escriba-dev-core": "it needs a stack; tests/contract/test_doctor.py has one emulated",
+    ".venv/bin/escriba put examples/report.pdf --stack escriba-dev-core --tenant acme": "it needs a stack; tests/contract/test_places.py has one",
+    ".venv/bin/escriba status report.pdf --stack escriba-dev-core": "the same",
+    ".venv/bin/escriba get report.pdf --stack escriba-dev-core --to read": "the same",
+    ".venv/bin/escriba show report.pdf --stack escriba-dev-core": "the same",
+    "make deploy": "it needs an account",
     "make check": "make test runs it before this test",
     ".venv/bin/python -m pytest tests/contract/test_engines.py -q --no-cov": "make test runs that suite",
 }

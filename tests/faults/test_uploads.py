@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from escriba.document import Page
-from escriba.identity import job_id
-from escriba.messages import DocumentCompleted
+from escriba.identity import job_id, policy_key
+from escriba.messages import DocumentCompleted, ObjectCreated, object_created
+from escriba.policy import Policy
+from escriba.stages.split import accept
 from tests.faults.harness import assert_conserved, made_up, outputs, pipeline, reader_of, run
 
 
@@ -105,3 +110,17 @@ def test_a_long_document_is_planned_in_several_invocations() -> None:
         assert document is not None
         assert (document.total, document.done) == (1203, 1203)
         assert outputs(made, job)["document.txt"].count(b"page-") == 1203
+
+
+def test_a_deployed_policy_goes_before_one_in_the_bucket() -> None:
+    """What was reviewed and deployed is what reads; the bucket answers for names that the deployment does not hold."""
+    deployed, stored = Policy(name="both", languages=("eng",)), Policy(name="both", languages=("por",))
+    with pipeline() as made:
+        made.ports.results.put(policy_key("both"), stored.model_dump_json().encode())
+        made.ports.results.put(policy_key("stored"), stored.model_dump_json().encode())
+        ports = replace(made.ports, policies={"both": deployed})
+        for name, languages in (("both", ("eng",)), ("stored", ("por",))):
+            version = ports.inbox.put(f"inbox/t/{name}/a.pdf", made_up("t", seed=name))
+            event = object_created("inbox", f"inbox/t/{name}/a.pdf", version, 1, ports.clock.now())
+            identity = accept(ObjectCreated.model_validate(json.loads(event)["detail"]), ports)
+            assert Policy.model_validate_json(ports.ledger.document(identity).policy).languages == languages

@@ -14,8 +14,9 @@ import pytest
 
 from tests.documents import ROOT
 
-SOURCES = sorted([*(ROOT / "escriba").rglob("*.py"), *(ROOT / "lambdas").rglob("*.py")])
-TRACKED = sorted(p for d in ("escriba", "lambdas", "tests", "bench", "examples") for p in (ROOT / d).rglob("*.py"))
+PACKAGES = ("escriba", "lambdas", "cdk")
+SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+TRACKED = sorted(p for d in (*PACKAGES, "tests", "bench", "examples") for p in (ROOT / d).rglob("*.py"))
 
 
 def lint(root: Path) -> subprocess.CompletedProcess[str]:
@@ -33,7 +34,7 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    for name in ("escriba", "lambdas"):
+    for name in PACKAGES:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
@@ -57,6 +58,9 @@ def test_the_imports_are_in_order(copy: Path) -> None:
         ("escriba/memory/temporary.py", "from escriba.aws import queue", "Who may import whom"),
         ("lambdas/quarantine.py", "import moto", "moto only in the local run"),
         ("escriba/layout/lists.py", "import pymupdf", "open documents"),
+        ("cdk/queues.py", "from lambdas import entry", "The stacks know topology, settings and policies only"),
+        ("cdk/temporary.py", "import escriba.identity", "The stacks know topology, settings and policies only"),
+        ("escriba/local/temporary.py", "import cdk.deployment", "Who may import whom"),
     ],
 )
 def test_an_import_out_of_order_turns_the_check_red(copy: Path, file: str, line: str, contract: str) -> None:
@@ -103,6 +107,8 @@ def test_the_environment_is_read_at_the_edges_only() -> None:
         "escriba/local/embedded_aws.py",
         "escriba/local/pipeline.py",
         "escriba/isolation.py",
+        "cdk/__init__.py",
+        "cdk/app.py",
     }
     found = {str(p.relative_to(ROOT)) for p in SOURCES if "os.environ" in p.read_text()}
     assert found <= allowed

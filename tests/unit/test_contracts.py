@@ -143,6 +143,18 @@ def test_the_package_offers_what_read_needs(tmp_path: Path) -> None:
         escriba.read(text_pdf("text"), policy=str(tmp_path / "small.toml"))
 
 
+def test_deployed_policies_travel_as_what_differs() -> None:
+    """Defaults take no room in a function's environment; what differs comes back whole."""
+    invoices = Policy(name="invoices", languages=("eng",), limits=Limits(max_pages=5))
+    names = {"inbox_bucket": "i", "results_bucket": "r", "ledger_table": "l", "idempotency_table": "d", "event_bus": "e"}
+    settings = Settings.model_validate({**names, "queues": {}, "policies": {"default": Policy(), "invoices": invoices}})
+    written = settings.to_env()
+    assert written["ESCRIBA_POLICIES"] == '{"default":{},"invoices":{"name":"invoices","languages":["eng"],"limits":{"max_pages":5}}}'
+    assert Settings.from_env(written).policies == {"default": Policy(), "invoices": invoices}
+    with pytest.raises(ConfigurationError, match="ESCRIBA_POLICIES"):
+        Settings.from_env(written | {"ESCRIBA_POLICIES": '{"default":{"colour":1}}'})
+
+
 def test_upload_keys_name_tenant_and_policy() -> None:
     """inbox/<tenant>/<policy>/<name>, whatever the name holds."""
     assert parse_upload_key("inbox/acme/default/a/b ç.pdf") == UploadKey("acme", "default", "a/b ç.pdf")

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKS = [ROOT / "requirements" / "runtime.txt", ROOT / "requirements" / "dev.txt"]
+CDK = ROOT / "requirements" / "cdk.txt"
 
 
 def _pins(path: Path) -> list[tuple[str, str, int]]:
@@ -24,7 +25,7 @@ def _pins(path: Path) -> list[tuple[str, str, int]]:
     return pins
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("lock", [*LOCKS, CDK], ids=lambda path: path.stem)
 def test_every_requirement_is_pinned_with_hashes_and_no_address(lock: Path) -> None:
     """Pip may take a file from anywhere, as long as it is this file."""
     assert "://" not in lock.read_text()
@@ -43,19 +44,23 @@ def test_one_opencv_and_nothing_heavy(lock: Path) -> None:
 
 
 def test_the_locks_agree() -> None:
-    """Installing the development lock on top changes nothing of what `escriba run` uses."""
-    runtime, development = (dict[str, set[str]](), dict[str, set[str]]())
-    for lock, pins in zip(LOCKS, (runtime, development), strict=True):
+    """Installing the development lock or the CDK's on top changes nothing of what `escriba run` uses, nor one of them the other."""
+    runtime, development, stacks = (dict[str, set[str]](), dict[str, set[str]](), dict[str, set[str]]())
+    for lock, pins in zip((*LOCKS, CDK), (runtime, development, stacks), strict=True):
         for name, what, _ in _pins(lock):
             pins.setdefault(name, set()).add(what)
     assert runtime.items() <= development.items()
+    assert runtime.items() <= stacks.items()
+    assert {name: what for name, what in stacks.items() if name in development} == {
+        name: what for name, what in development.items() if name in stacks
+    }
 
 
 def test_the_locks_cover_the_package() -> None:
     """Whatever pyproject.toml asks for is locked, and PyMuPDF stays where it was measured."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    for lock, wanted in zip(LOCKS, (project["dependencies"] + extras["eval"], extras["dev"]), strict=True):
+    for lock, wanted in zip((*LOCKS, CDK), (project["dependencies"] + extras["eval"], extras["dev"], extras["cdk"]), strict=True):
         names = {name for name, _, _ in _pins(lock)}
         assert {re.split(r"[\[<>=; ]", requirement)[0].replace(".", "-") for requirement in wanted} <= names
     assert ("pymupdf", "1.28.2") in {pin[:2] for pin in _pins(LOCKS[0])}

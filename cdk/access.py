@@ -1,0 +1,80 @@
+"""What each function may do, in statements narrower than the CDK's grants, which come with wildcards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+
+from cdk import acknowledgments
+from cdk.resources import Resources
+
+
+@dataclass(frozen=True)
+class Access:
+    """Queues it sends to; keys of the results bucket it reads and writes; whether it takes uploads in, and announces documents."""
+
+    sends: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    takes_uploads: bool = False
+    announces: bool = False
+
+
+ACCESS = {
+    "split_document": Access(
+        sends=("intake", "pages", "assemble"),
+        reads=("policies/*", "originals/*", "readings/*"),
+        writes=("originals/*", "readings/*"),
+        takes_uploads=True,
+        announces=True,
+    ),
+    "recognise_pages": Access(sends=("pages", "assemble", "pages-dlq"), reads=("originals/*", "readings/*"), writes=("readings/*",)),
+    "assemble_document": Access(reads=("originals/*", "readings/*"), writes=("documents/*",), announces=True),
+    "quarantine": Access(sends=("pages", "assemble"), announces=True),
+}
+UPLOADS = "inbox/*"
+_COLON = cdk.ArnFormat.COLON_RESOURCE_NAME
+_LEDGER = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem")
+_IDEMPOTENCY = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
+# ReEncrypt and Encrypt are DynamoDB's: it uses the table's key in the caller's name.
+_KEY = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
+
+
+def grant(role: iam.Role, access: Access, resources: Resources) -> None:
+    """The statements of one function's role; those for what it consumes, logs and traces come with its construct."""
+    _allow(role, _KEY, resources.key.key_arn)
+    _allow(role, _LEDGER, resources.ledger.table_arn)
+    if access.sends:
+        _allow(role, ("sqs:SendMessage",), *(resources.queues[name].queue_arn for name in access.sends))
+    if access.reads:
+        # Without ListBucket, S3 says "forbidden" of what is not there, and a missing policy would be tried again instead of refused.
+        _allow(role, ("s3:ListBucket",), resources.results.bucket_arn)
+        _allow(role, ("s3:GetObject",), *map(resources.results.arn_for_objects, access.reads))
+    if access.writes:
+        _allow(role, ("s3:PutObject", "s3:AbortMultipartUpload"), *map(resources.results.arn_for_objects, access.writes))
+    if access.announces:
+        _allow(role, ("events:PutEvents",), resources.bus.event_bus_arn)
+    acknowledgments.key_prefixes(role, resources.results, access.reads + access.writes)
+    if access.takes_uploads:
+        _let_take_uploads(role, resources)
+
+
+def _let_take_uploads(role: iam.Role, resources: Resources) -> None:
+    _allow(role, ("s3:ListBucket", "s3:ListBucketVersions"), resources.inbox.bucket_arn)
+    _allow(role, ("s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"), resources.inbox.arn_for_objects(UPLOADS))
+    acknowledgments.key_prefixes(role, resources.inbox, [UPLOADS])
+    _allow(role, _IDEMPOTENCY, resources.idempotency.table_arn)
+    stack = cdk.Stack.of(role)
+    secrets = [
+        stack.format_arn(service="secretsmanager", resource="secret", resource_name=f"{name}-??????", arn_format=_COLON)
+        for name in sorted({policy.password_secret for policy in resources.policies.values()} - {""})
+    ]
+    if secrets:
+        _allow(role, ("secretsmanager:GetSecretValue",), *secrets)
+        acknowledgments.secrets(role, secrets)
+
+
+def _allow(role: iam.Role, actions: tuple[str, ...], *resources: str) -> None:
+    role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=list(resources)))

@@ -1,0 +1,34 @@
+"""`python -m cdk.app`: what the CDK's command line runs, and `make synth` without it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
+
+from cdk.core_stack import CoreStack
+from cdk.deployment import ROOT, read_deployment
+
+NO_BUNDLING: Mapping[str, Any] = {"aws:cdk:bundling-stacks": []}
+"""Context with which no code is packed: a synthesis that is quick and needs no network."""
+
+
+def build(context: Mapping[str, Any], outdir: str) -> cdk.App:
+    """The app, its findings by cdk-nag included: `synth()` raises while any stands unaccepted. `context` goes before cdk.json's."""
+    app = cdk.App(outdir=outdir, context={**json.loads((ROOT / "cdk.json").read_text())["context"], **context})
+    deployment = read_deployment(
+        {name: app.node.try_get_context(name) for name in ("stage", "architecture", "policies", "alarm_email", "monthly_budget_usd")}
+    )
+    stack = CoreStack(app, deployment)
+    cdk.Tags.of(stack).add("project", "escriba")
+    cdk.Tags.of(stack).add("stage", deployment.stage)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    return app
+
+
+if __name__ == "__main__":
+    build({}, os.environ.get("CDK_OUTDIR", "cdk.out")).synth()

@@ -1,0 +1,69 @@
+"""What one deployment is told: the context of cdk.json and of `-c name=value`, checked, and the policies that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from escriba.policy import Policy, load_policy
+from escriba.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+POLICY_BYTES = 2_500
+"""What is left for policies of the 4 KB that a function's environment may hold."""
+
+
+class Deployment(BaseModel):
+    """One stage. Several live side by side in one account and region: whatever has a name of its own carries the stage in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str = Field(pattern=r"^[a-z][a-z0-9]{0,15}$", description="dev loses its data with its stack; every other stage keeps it")
+    architecture: Literal["x86_64", "arm64"] = Field(description="processor of the functions")
+    policies: Path = Field(description="folder of policies in TOML, from the checkout's top")
+    alarm_email: str = Field(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="who hears of alarms; empty: nobody")
+    monthly_budget_usd: float = Field(ge=0, description="what a month may cost; 0: no budget")
+
+    @property
+    def name(self) -> str:
+        """What every physical name begins with."""
+        return f"escriba-{self.stage}"
+
+    @property
+    def keeps_data(self) -> bool:
+        """Whether buckets, tables and their key outlive the stack."""
+        return self.stage != "dev"
+
+    def load_policies(self) -> dict[str, Policy]:
+        """Every policy by name. Raises `ConfigurationError` for a wrong file, ValueError for two of one name or more than fits."""
+        policies: dict[str, Policy] = {}
+        for path in sorted((ROOT / self.policies).glob("*.toml")):
+            policy = load_policy(path)
+            if policy.name != path.stem:
+                raise ValueError(f"{path} is the policy {policy.name!r}: name the file {policy.name}.toml")
+            policies[policy.name] = policy
+        if "default" not in policies:
+            raise ValueError(f"{ROOT / self.policies} holds no default.toml")
+        if (size := len(_environment_of(policies).encode())) > POLICY_BYTES:
+            raise ValueError(
+                f"the policies take {size} bytes of a function's environment, {POLICY_BYTES} are left for them; "
+                "put some into the results bucket instead (docs/deploy.md)"
+            )
+        return policies
+
+
+def read_deployment(context: Mapping[str, Any]) -> Deployment:
+    """The deployment that the context describes; raises ValueError with one sentence naming every wrong value."""
+    try:
+        return Deployment.model_validate({name: context[name] for name in Deployment.model_fields if name in context})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
+        raise ValueError(f"cdk.json's context, or a -c on the command line, is not accepted: {wrong}") from None
+
+
+def _environment_of(policies: dict[str, Policy]) -> str:
+    names = dict.fromkeys(("inbox_bucket", "results_bucket", "ledger_table", "idempotency_table", "event_bus"), "")
+    return Settings.model_validate({**names, "queues": {}, "policies": policies}).to_env()["ESCRIBA_POLICIES"]

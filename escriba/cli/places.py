@@ -1,0 +1,97 @@
+"""Where documents go in and come out: a deployed stack, or what a local run has left in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import typer
+
+from escriba.aws.clients import client
+from escriba.aws.ledger import DynamoLedger
+from escriba.aws.objects import S3ObjectStore
+from escriba.aws.stack import refusals, stack_outputs
+from escriba.errors import ConfigurationError, NotFound
+from escriba.identity import job_id, parse_upload_key
+from escriba.ledger import DocumentRow, JobRow, Ledger
+from escriba.local.pipeline import STATE_DIRECTORY, local_pipeline
+from escriba.memory.clock import SystemClock
+from escriba.ports import ObjectStore
+
+_LEAST = 4  # characters of an id that name it
+Stack = Annotated[str, typer.Option(help="A deployed Core stack; without it, the local run in --out.")]
+Wanted = Annotated[str, typer.Argument(help="s3://bucket/key?versionId=... of an upload, a job's or document's id, or a file's name.")]
+
+
+@dataclass(frozen=True)
+class Place:
+    """`name` is for people; `inbox_bucket` is part of every job's identity."""
+
+    name: str
+    inbox_bucket: str
+    inbox: ObjectStore
+    results: ObjectStore
+    ledger: Ledger
+
+
+@contextmanager
+def place(stack: str, out: Path) -> Iterator[Place]:
+    """The stack of this name or, without one, the local run in `out`. Raises `ConfigurationError`."""
+    if stack:
+        with refusals():
+            outputs = stack_outputs(stack)
+            inbox, results = (S3ObjectStore(client("s3"), outputs[key]) for key in ("InboxBucket", "ResultsBucket"))
+            ledger = DynamoLedger(client("dynamodb"), outputs["LedgerTable"], SystemClock())
+            yield Place(stack, outputs["InboxBucket"], inbox, results, ledger)
+        return
+    if not (out / STATE_DIRECTORY / "journal.sqlite").is_file():
+        raise ConfigurationError(f"{out} holds no run; name the folder that you gave to escriba run with --out, or a stack with --stack")
+    with local_pipeline(out) as pipeline:
+        yield Place(str(out), pipeline.settings.inbox_bucket, pipeline.ports.inbox, pipeline.ports.results, pipeline.ports.ledger)
+
+
+def find(where: Place, wanted: str) -> list[tuple[JobRow | None, DocumentRow | None]]:
+    """The jobs and documents that `wanted` names; at least one. Raises `ConfigurationError` naming what is known."""
+    if wanted.startswith("s3://"):
+        address = urlsplit(wanted)
+        version = parse_qs(address.query).get("versionId", [""])[0]
+        if version:
+            return [_job(where, job_id(address.netloc, unquote(address.path.lstrip("/")), version), wanted)]
+        # Without its version an upload is one of all those under its key: their documents are what can be found.
+        owner = parse_upload_key(unquote(address.path.lstrip("/")))
+        documents = [d for d in where.ledger.documents() if (d.tenant, d.name) == (owner.tenant, owner.name)]
+    else:
+        if (job := where.ledger.job(wanted)) is not None:
+            return [_with_document(where, job)]
+        documents = [d for d in where.ledger.documents() if _names(wanted, d)]
+    if not documents:
+        raise ConfigurationError(f"{where.name} knows no document {wanted!r}; {_known(where)}")
+    return [(where.ledger.job(document.job_id), document) for document in documents]
+
+
+def _job(where: Place, identity: str, wanted: str) -> tuple[JobRow | None, DocumentRow | None]:
+    job = where.ledger.job(identity)
+    if job is None:
+        raise ConfigurationError(f"{wanted} has not been taken in yet; wait a little, or see whether the intake queue moves")
+    return _with_document(where, job)
+
+
+def _with_document(where: Place, job: JobRow) -> tuple[JobRow, DocumentRow | None]:
+    try:
+        return job, where.ledger.document(job.document_id) if job.document_id else None
+    except NotFound:
+        return job, None
+
+
+def _names(wanted: str, document: DocumentRow) -> bool:
+    name = Path(wanted).name
+    return name in {document.name, Path(document.name).stem} or (len(wanted) >= _LEAST and document.document_id.startswith(wanted))
+
+
+def _known(where: Place) -> str:
+    names = sorted({document.name for document in where.ledger.documents()})
+    return f"it knows {', '.join(names[:10])}{' and more' if len(names) > 10 else ''}" if names else "it knows none"  # noqa: PLR2004
