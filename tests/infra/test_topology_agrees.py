@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from escriba.aws.clients import client
+from escriba.local.embedded_aws import embedded_aws
 from escriba.topology import TOPOLOGY, FunctionSpec, QueueSpec, Topology
 from tests.infra.conftest import Template, filled, of_type, queue_name
 
@@ -123,3 +125,14 @@ def test_a_topology_that_says_something_else_is_seen(dev: Template, other: Topol
 def test_the_names_survive_the_way_back(dev: Template) -> None:
     """Handlers know a queue by the end of its name."""
     assert {filled(dev, {"Ref": logical}).rpartition("--")[0] for logical in of_type(dev, "SQS::Queue")} == {"escriba-dev"}
+
+
+def test_the_local_run_has_the_same_tables(dev: Template) -> None:
+    """What `escriba run` makes in its embedded AWS has the keys of what is deployed."""
+    with embedded_aws(TOPOLOGY) as settings:
+        for table, logical in ((settings.ledger_table, "TablesLedger"), (settings.idempotency_table, "TablesIdempotency")):
+            made = client("dynamodb").describe_table(TableName=table)["Table"]
+            [deployed] = [t for name, t in of_type(dev, "DynamoDB::Table").items() if name.startswith(logical)]
+            assert made["KeySchema"] == deployed["KeySchema"]
+            assert made["AttributeDefinitions"] == deployed["AttributeDefinitions"]
+            assert "GlobalSecondaryIndexes" not in deployed
