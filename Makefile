@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz second-opinion examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -93,6 +93,15 @@ bench-hostile: setup-dev ## a state, a reason, time and memory for each hostile 
 fuzz: setup-dev ## damaged files through the reader and the stages for SECONDS (default: 60), with SEED or one drawn by chance
 	@$(BIN)/python -u -m tests.fuzz.campaign --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
+# Its functions run on this environment's Python with .venv's packages, so both come from one interpreter.
+.venv-ministack/.done: requirements/ministack.txt | setup-dev
+	@$(BIN)/python -m venv --clear --without-pip .venv-ministack
+	@$(PYTHON) -m pip --python .venv-ministack/bin/python --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
+	@touch $@
+
+second-opinion: setup-dev .venv-ministack/.done ## the handlers on MiniStack, another imitation of AWS, beside the same documents on moto
+	@OMP_NUM_THREADS=1 $(BIN)/python -u -m tests.ministack.second_opinion
+
 examples: setup ## draw examples/ again
 	@$(BIN)/python examples/make_examples.py
 
@@ -121,6 +130,7 @@ lock: $(BIN)/uv ## pin requirements/*.txt again after pyproject.toml has changed
 	@$(LOCK) requirements/bench.in -o requirements/bench.txt
 	@for name in $(PACKAGES); do $(LOCK_PACKAGE) --override requirements/overrides.txt --constraint requirements/runtime.txt \
 	  lambdas/requirements/$$name.in -o lambdas/requirements/$$name.txt || exit 1; done
+	@$(LOCK) requirements/ministack.in -o requirements/ministack.txt
 
 check-lock: $(BIN)/uv ## every pin has wheels for Linux x86-64, Linux arm64 and macOS 15 arm64 on Python 3.11 to 3.13
 	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do for python in 3.11 3.12 3.13; do \
@@ -131,6 +141,6 @@ check-lock: $(BIN)/uv ## every pin has wheels for Linux x86-64, Linux arm64 and 
 	    --python-version 3.13 -r lambdas/requirements/$$name.txt && echo "resolves: $$platform, $$name" || exit 1; done; done; rm -rf .lock-check
 
 clean: ## remove what these targets made
-	@rm -rf .venv out build *.egg-info .coverage .coverage.* .lock-check cdk.out
+	@rm -rf .venv .venv-ministack out build *.egg-info .coverage .coverage.* .lock-check cdk.out
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +

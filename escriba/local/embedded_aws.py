@@ -18,6 +18,7 @@ from escriba.settings import Settings
 from escriba.topology import QueueSpec, Topology
 
 REGION = "us-east-1"
+ACCOUNT = "123456789012"
 
 
 @contextmanager
@@ -30,14 +31,15 @@ def embedded_aws(topology: Topology) -> Iterator[Settings]:
         os.environ.pop("AWS_PROFILE", None)
         forget_clients()
         try:
-            settings = _provision(topology)
+            settings = provision(topology)
             os.environ.update(settings.to_env())
             yield settings
         finally:
             forget_clients()
 
 
-def _provision(topology: Topology) -> Settings:
+def provision(topology: Topology) -> Settings:
+    """Make what the topology names in whatever AWS the clients reach; returns the settings of a deployment in it."""
     urls: dict[str, str] = {}
     for spec in reversed(topology.all_queues()):  # dead-letter queues first: their sources point to them
         urls[spec.name] = client("sqs").create_queue(QueueName=spec.name, Attributes=_queue_attributes(spec))["QueueUrl"]
@@ -68,6 +70,6 @@ def _queue_attributes(spec: QueueSpec) -> Any:
     # SQS counts in whole seconds; a topology scaled down for a test must not come to "visible at once".
     attributes = {"VisibilityTimeout": str(max(1, math.ceil(spec.visibility))), "MessageRetentionPeriod": str(spec.retention)}
     if spec.dead_letters:
-        arn = f"arn:aws:sqs:{REGION}:123456789012:{spec.dead_letter_name}"
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{spec.dead_letter_name}"
         attributes["RedrivePolicy"] = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": spec.max_receives})
     return attributes
