@@ -17,7 +17,7 @@ import pytest
 from moto import mock_aws
 
 from escriba.aws.clients import client, forget_clients
-from escriba.cli.run import HANDLERS
+from escriba.cli.reading import HANDLERS
 from escriba.local.dispatcher import Handler
 from escriba.local.embedded_aws import REGION
 from escriba.local.moto_repairs import repaired_moto

@@ -16,7 +16,7 @@ from cdk.deployment import POLICY_BYTES
 from escriba.aws.clients import client
 from escriba.aws.ledger import DynamoLedger
 from escriba.aws.queue import SqsQueue
-from escriba.cli.run import HANDLERS
+from escriba.cli.reading import HANDLERS
 from escriba.local.dispatcher import Dispatcher
 from escriba.local.embedded_aws import REGION
 from escriba.memory.clock import SystemClock
