@@ -8,6 +8,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from cdk.deployment import Deployment
+from escriba.topology import WATCH
 
 
 class Tables(Construct):
@@ -17,6 +18,12 @@ class Tables(Construct):
         super().__init__(scope, construct_id)
         self._deployment, self._key = deployment, key
         self.ledger = self._table("Ledger", "pk", "sk")
+        self.ledger.add_global_secondary_index(
+            index_name=WATCH,
+            partition_key=_text(WATCH),
+            sort_key=dynamodb.Attribute(name="received_at", type=dynamodb.AttributeType.NUMBER),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
         self.idempotency = self._table("Idempotency", "id", expires="expiration")
 
     def _table(self, name: str, partition: str, sort: str = "", *, expires: str | None = None) -> dynamodb.Table:

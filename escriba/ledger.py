@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -17,12 +17,14 @@ from escriba.errors import PermanentError
 from escriba.identity import output_prefix
 
 DocumentState = Literal["RECEIVED", "PLANNED", "READING", "ASSEMBLING", "DONE", "PARTIAL", "REJECTED"]
+FORGOTTEN = "forgotten"
+"""The code of an upload whose event never came, and which the reconciler has sent again."""
 FINISHED: frozenset[DocumentState] = frozenset({"DONE", "PARTIAL", "REJECTED"})
 DELIVERED: frozenset[DocumentState] = frozenset({"DONE", "PARTIAL"})
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One upload. `document_id` is empty where the upload was rejected before its bytes were known."""
+    """One upload. `document_id` is empty where the upload was rejected before its bytes were known, or its event was lost (`FORGOTTEN`)."""
 
     job_id: str
     tenant: str
@@ -30,6 +32,8 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     document_id: str = ""
     code: str = ""
     reason: str = ""
+    resends: int = 0
+    sent_at: float = 0.0
 
 
 class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +41,7 @@ class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `job_id` is the upload that has it planned; others of the same bytes only wait for it. `policy` is the policy's JSON as it stood when the upload was accepted: later edits are another reading's business. `failure` is the
     last trouble met on the way, `reason` why the document ended REJECTED. `revision` is the newest one asked for, `started` the newest whose assembly began, `current` the newest delivered.
+    `moved_at` is when anything last changed, `sent_at` when its pages were sent, `prods` how often the reconciler had to send its own message again.
     """
 
     document_id: str
@@ -62,6 +67,9 @@ class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
     current: int = 0
     received_at: float = 0.0
     completed_at: float = 0.0
+    moved_at: float = 0.0
+    sent_at: float = 0.0
+    prods: int = 0
 
     @property
     def output_prefix(self) -> str:
@@ -88,6 +96,8 @@ class PagesRow(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     queue: str = "pages"
     sent_at: float = 0.0
+    resends: int = 0
+    redrives: int = 0
 
     @property
     def pages(self) -> int:
@@ -117,7 +127,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     body: str
 
 
-_SURROUNDINGS = {"failed"} | {kind.code for kind in PermanentError.__subclasses__() if kind.surroundings}
+SURROUNDINGS = {"failed"} | {kind.code for kind in PermanentError.__subclasses__() if kind.surroundings}
+"""Codes of rejections that were not in the bytes: the same may succeed later."""
 _RANK: dict[PageState, int] = {"WAITING": 0, "QUARANTINED": 1, "DEGRADED": 2, "DONE": 3}
 
 
@@ -138,7 +149,7 @@ def improves(row: PagesRow) -> bool:
 
 def reopens(document: DocumentRow) -> bool:
     """Whether a new upload of the same bytes is worth another try: what failed was not in the bytes."""
-    return document.state == "REJECTED" and document.code in _SURROUNDINGS
+    return document.state == "REJECTED" and document.code in SURROUNDINGS
 
 
 def counted(rows: Iterable[PagesRow]) -> dict[str, int]:
@@ -152,6 +163,11 @@ def counted(rows: Iterable[PagesRow]) -> dict[str, int]:
 def may_assemble(document: DocumentRow, revision: int) -> bool:
     """Whether this revision is still to be assembled, and can be."""
     return not document.waiting and document.current < revision and document.state not in {"RECEIVED", "REJECTED"}
+
+
+def has_ended(document: DocumentRow) -> bool:
+    """Whether nothing more is to come of the document by itself."""
+    return document.state == "REJECTED" or (document.state in DELIVERED and document.current >= document.revision)
 
 
 def may_publish(document: DocumentRow, revision: int) -> bool:
@@ -181,9 +197,38 @@ def tally(moves: Sequence[tuple[PagesRow, Outcome]]) -> dict[PageState, int]:
     return change
 
 
-def single_rows(row: PagesRow) -> list[PagesRow]:
+def single_rows(row: PagesRow, now: float) -> list[PagesRow]:
     """A packed row as one row a page, none of them tried yet: the failures so far were the packet's."""
-    return [msgspec.structs.replace(row, first=n, last=n, attempts=0) for n in range(row.first, row.last + 1)]
+    return [msgspec.structs.replace(row, first=n, last=n, attempts=0, sent_at=now) for n in range(row.first, row.last + 1)]
+
+
+def redriven(row: PagesRow, now: float) -> PagesRow:
+    """A quarantined row that waits again: untried, with all its re-sends before it."""
+    return msgspec.structs.replace(
+        row,
+        state="WAITING",
+        generation=row.generation + 1,
+        attempts=0,
+        resends=0,
+        redrives=row.redrives + 1,
+        reason="",
+        failure="",
+        sent_at=now,
+    )
+
+
+def reopened(document: DocumentRow, now: float) -> dict[str, Any]:
+    """What changes in a rejected document that is tried again."""
+    return {
+        "state": "RECEIVED",
+        "generation": document.generation + 1,
+        "code": "",
+        "reason": "",
+        "failure": "",
+        "moved_at": now,
+        "sent_at": now,
+        "prods": 0,
+    }
 
 
 def uncovered(rows: Iterable[PagesRow], held: Iterable[PagesRow]) -> list[PagesRow]:
@@ -254,20 +299,3 @@ class Ledger(Protocol):
 
     def record_dead_letter(self, letter: DeadLetter) -> None: ...
     def dead_letters(self) -> Iterator[DeadLetter]: ...
-
-
-def conservation_violation(document: DocumentRow, rows: Sequence[PagesRow]) -> str:
-    """Empty when every page is accounted for exactly once, otherwise one sentence. The law of the house; pure."""
-    if document.state in {"RECEIVED", "REJECTED"}:
-        return ""
-    counted: dict[str, int] = {"WAITING": 0, "DONE": 0, "DEGRADED": 0, "QUARANTINED": 0}
-    expected = 1
-    for row in sorted(rows, key=lambda r: r.first):
-        if row.first != expected:
-            return f"pages {expected} to {row.first - 1} have no row or more than one"
-        expected = row.last + 1
-        counted[row.state] += row.pages
-    if expected != document.total + 1:
-        return f"rows end at page {expected - 1} of {document.total}"
-    kept = {"WAITING": document.waiting, "DONE": document.done, "DEGRADED": document.degraded, "QUARANTINED": document.quarantined}
-    return "" if kept == counted else f"the document counts {kept}, its rows {counted}"

@@ -15,11 +15,26 @@ from escriba.errors import EngineRejected
 from escriba.ledger import Ledger
 from escriba.messages import Message
 from escriba.policy import Policy
+from escriba.recovery import Recovery
 from escriba.topology import UPGRADE_WINDOW
+
+
+@dataclass(frozen=True)
+class StoredVersion:
+    """One version of an object: bytes, and seconds since 1970 when it was stored."""
+
+    key: str
+    version: str
+    size: int
+    stored_at: float
 
 
 class ObjectStore(Protocol):
     """One bucket. Keys are strings, versions empty where the bucket keeps none. All raise `NotFound` for a missing object."""
+
+    @property
+    def bucket(self) -> str:
+        """Its name."""
 
     def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> str:
         """Store bytes; returns the version id ("" without versioning)."""
@@ -34,6 +49,8 @@ class ObjectStore(Protocol):
     def download(self, key: str, path: Path, *, version: str = "") -> None: ...
     def delete(self, key: str, *, version: str = "") -> None: ...
     def keys(self, prefix: str) -> Iterator[str]: ...
+    def versions(self, prefix: str) -> Iterator[StoredVersion]:
+        """Every version that is there, of a bucket that keeps them."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,8 @@ class Queue(Protocol):
     def delete(self, receipt: str) -> None: ...
     def change_visibility(self, receipt: str, seconds: int) -> None: ...
     def depth(self) -> Depth: ...
+    def oldest(self) -> float | None:
+        """Seconds since the oldest message that is still there was sent, in flight or not; 0 for an empty queue, None when it is not known."""
 
 
 class Secrets(Protocol):
@@ -222,6 +241,7 @@ class Ports:
     inbox: ObjectStore
     results: ObjectStore
     ledger: Ledger
+    recovery: Recovery
     queues: Mapping[str, Queue]
     events: EventBus
     clock: Clock

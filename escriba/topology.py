@@ -16,6 +16,11 @@ PAGES_PER_SPLIT = 500
 UPGRADE_WINDOW = 60
 """Seconds for which late improvements of a delivered document are gathered into one new revision."""
 
+WATCH = "watch"
+"""The ledger's index of documents that somebody still has to look at, and the attribute (by `received_at`) that puts them there."""
+MAX_RESENDS = 3
+"""How often the reconciler sends a lost message again before its page is given up."""
+
 
 @dataclass(frozen=True)
 class QueueSpec:

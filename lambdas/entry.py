@@ -18,6 +18,7 @@ from escriba.aws.events import EventBridgeBus
 from escriba.aws.ledger import DynamoLedger
 from escriba.aws.objects import S3ObjectStore
 from escriba.aws.queue import SqsQueue
+from escriba.aws.recovery import DynamoRecovery
 from escriba.aws.secrets import SecretsManager
 from escriba.aws.telemetry import PowertoolsMeter
 from escriba.errors import EscribaError
@@ -93,13 +94,14 @@ def release_worker() -> None:
 
 def _compose(settings: Settings) -> Ports:
     clock = SystemClock()
-    queues = {name: SqsQueue(client("sqs"), url, name) for name, url in settings.queues.items()}
+    queues = {name: SqsQueue(client("sqs"), url, name, client("cloudwatch")) for name, url in settings.queues.items()}
     scratch = Path(tempfile.mkdtemp(prefix="escriba-")) / "files"
     scratch.mkdir()
     return Ports(
         inbox=S3ObjectStore(client("s3"), settings.inbox_bucket),
         results=S3ObjectStore(client("s3"), settings.results_bucket),
         ledger=DynamoLedger(client("dynamodb"), settings.ledger_table, clock),
+        recovery=DynamoRecovery(client("dynamodb"), settings.ledger_table, clock),
         queues=queues,
         events=EventBridgeBus(client("events"), settings.event_bus),
         clock=clock,

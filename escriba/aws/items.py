@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 T = TypeVar("T")
+UNDER_WAY, FAILED = "UNDER-WAY", "FAILED"
+"""What `topology.WATCH` says of a document; it is absent once nobody has to look."""
 
 
 def to_value(value: Any) -> dict[str, Any]:

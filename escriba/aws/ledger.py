@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from escriba.aws.items import document_key, from_item, job_key, key, names, pages_key, to_item, to_values
+from escriba.aws.items import UNDER_WAY, document_key, from_item, job_key, key, names, pages_key, to_item, to_values
 from escriba.aws.table import ATTEMPTS, Table, lost
 from escriba.errors import NotFound
 from escriba.ledger import (
     DELIVERED,
+    FORGOTTEN,
     DeadLetter,
     DocumentRow,
     DocumentState,
@@ -23,6 +24,7 @@ from escriba.ledger import (
     improves,
     may_assemble,
     may_publish,
+    reopened,
     reopens,
     settle,
     single_rows,
@@ -30,6 +32,7 @@ from escriba.ledger import (
     uncovered,
 )
 from escriba.ports import Clock
+from escriba.topology import WATCH
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -52,21 +55,18 @@ class DynamoLedger:
         return accepted
 
     def _accept_document(self, job: JobRow, document: DocumentRow) -> DocumentRow:
-        row = msgspec.structs.replace(document, received_at=self._now())
-        if self._table.put_new(document_key(document.document_id), row):
+        row = msgspec.structs.replace(document, received_at=self._now(), moved_at=self._now())
+        if self._table.put_new(document_key(document.document_id), row, more={WATCH: UNDER_WAY}):
             return row
         known = self.document(document.document_id)
         if reopens(known):
             return self._move_document(
                 known.document_id,
                 {
-                    "state": "RECEIVED",
-                    "generation": known.generation + 1,
+                    **reopened(known, self._now()),
                     "job_id": job.job_id,
                     "policy": document.policy,  # what failed may be what has been changed: a limit, the passwords' secret
-                    "code": "",
-                    "reason": "",
-                    "failure": "",
+                    WATCH: UNDER_WAY,
                 },
                 "#state = :was AND #generation = :held",
                 {"was": "REJECTED", "held": known.generation},
@@ -74,7 +74,7 @@ class DynamoLedger:
         return known
 
     def reject_job(self, job: JobRow) -> None:
-        self._table.put_new(job_key(job.job_id), job)
+        self._table.put_new(job_key(job.job_id), job, unless="attribute_not_exists(pk) OR code = :none", none=FORGOTTEN)
 
     def job(self, job_id: str) -> JobRow | None:
         return self._table.get(job_key(job_id), JobRow)
@@ -110,7 +110,9 @@ class DynamoLedger:
             some = [msgspec.structs.replace(row, sent_at=self._now()) for row in left[:_ROWS_AT_ONCE]]
             if some:
                 guard = "attribute_not_exists(#laid) OR #laid = :held"
-                count = self._table.update(document_key(document_id), {"laid": laid + len(some)}, guard, {"held": laid})
+                count = self._table.update(
+                    document_key(document_id), {"laid": laid + len(some), "moved_at": self._now()}, guard, {"held": laid}
+                )
                 self._table.client.transact_write_items(TransactItems=[{"Update": count}, *(self._put(document_id, r) for r in some)])
             return len(some) == len(left)
 
@@ -126,7 +128,8 @@ class DynamoLedger:
             document = self.document(document_id)
             if document.state != "RECEIVED":
                 return document
-            change = {"state": "PLANNED", "total": total, "media_type": media_type, **counted(self.pages(document_id))}
+            change = {"state": "PLANNED", "total": total, "media_type": media_type, "moved_at": self._now()}
+            change |= counted(self.pages(document_id))
             # Pages of an earlier generation may be completed while they are counted.
             held = {f"held_{name}": getattr(document, name) for name in _COUNTERS}
             condition = " AND ".join(["#state = :was", *(f"#{name} = :held_{name}" for name in _COUNTERS)])
@@ -135,7 +138,9 @@ class DynamoLedger:
         raise lost()
 
     def reading(self, document_id: str) -> DocumentRow:
-        return self._move_document(document_id, {"state": "READING"}, "#state = :was", {"was": "PLANNED"}) or self.document(document_id)
+        return self._move_document(
+            document_id, {"state": "READING", "moved_at": self._now(), "sent_at": self._now()}, "#state = :was", {"was": "PLANNED"}
+        ) or self.document(document_id)
 
     def complete(self, document_id: str, outcomes: Sequence[Outcome]) -> DocumentRow:
         def attempt() -> DocumentRow:
@@ -166,17 +171,19 @@ class DynamoLedger:
         update: dict[str, Any] = {
             "TableName": self._table.name,
             "Key": document_key(document_id),
-            "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in gains),
+            "UpdateExpression": "SET #moved_at = :now ADD " + ", ".join(f"#{name} :{name}" for name in gains),
         }
-        values: dict[str, Any] = dict(gains)
+        values: dict[str, Any] = {**gains, "now": self._now()}
         if any(improves(row) for row, _ in moves):
             # An assembly may be at work on the old rows: unless one is still to begin, ask for a new revision with the same breath.
             document = self.document(document_id)
             values["revision"], values["started"] = document.revision, document.started
             update["ConditionExpression"] = "#revision = :revision AND #started = :started"
             if document.revision == document.started:
-                values["next"] = document.revision + 1
-                update["UpdateExpression"] += " SET #revision = :next"
+                values["next"], values["under_way"] = document.revision + 1, UNDER_WAY
+                update["UpdateExpression"] = update["UpdateExpression"].replace(
+                    "SET ", f"SET #revision = :next, #{WATCH} = :under_way, ", 1
+                )
         update["ExpressionAttributeNames"] = names(update)
         update["ExpressionAttributeValues"] = to_values(values)
         return {"Update": update}
@@ -206,7 +213,7 @@ class DynamoLedger:
                 "#state = :was AND attribute_not_exists(#unpacked)",
                 {"was": "WAITING"},
             )
-            puts = [self._put(document_id, single) for single in single_rows(row)]
+            puts = [self._put(document_id, single) for single in single_rows(row, self._now())]
             self._table.client.transact_write_items(TransactItems=[{"Update": mark}, *puts])
 
         self._table.until_it_lands(attempt)
@@ -231,7 +238,7 @@ class DynamoLedger:
             state: DocumentState = document.state if document.state in DELIVERED else "ASSEMBLING"
             begun = self._move_document(
                 document_id,
-                {"state": state, "started": max(document.started, revision)},
+                {"state": state, "started": max(document.started, revision), "moved_at": self._now()},
                 "#state = :was AND #started = :held AND #waiting = :none AND #current = :current",
                 {"was": document.state, "held": document.started, "none": 0, "current": document.current},
             )

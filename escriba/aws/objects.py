@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.s3.transfer import TransferConfig
 
 from escriba.aws.failures import aws_failures
+from escriba.ports import StoredVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -23,6 +24,10 @@ class S3ObjectStore:
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client, self._bucket = client, bucket
+
+    @property
+    def bucket(self) -> str:
+        return self._bucket
 
     def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> str:
         with aws_failures(f"storing {key}"):
@@ -59,6 +64,12 @@ class S3ObjectStore:
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     yield entry["Key"]
+
+    def versions(self, prefix: str) -> Iterator[StoredVersion]:
+        with aws_failures(f"listing {prefix}"):
+            for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix):
+                for entry in page.get("Versions", ()):
+                    yield StoredVersion(entry["Key"], entry["VersionId"], entry["Size"], entry["LastModified"].timestamp())
 
 
 def _version(version: str) -> Any:

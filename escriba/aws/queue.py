@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from escriba.aws.failures import aws_failures
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 _BATCH = 10
 _BATCH_BYTES = 200_000  # SQS takes 256 KiB, attributes included
 _TRIES = 3
+_AGE_FOUND_WITHIN = timedelta(minutes=15)  # CloudWatch hears of a queue a few minutes late
 
 
 class SqsQueue:
     """Implements `ports.Queue`."""
 
-    def __init__(self, client: SQSClient, url: str, name: str) -> None:
-        self._client, self._url, self._name = client, url, name
+    def __init__(self, client: SQSClient, url: str, name: str, cloudwatch: Any = None) -> None:
+        """`cloudwatch` is for `oldest` alone: SQS itself does not tell it."""
+        self._client, self._url, self._name, self._cloudwatch = client, url, name, cloudwatch
 
     @property
     def name(self) -> str:
@@ -68,6 +71,26 @@ class SqsQueue:
         with aws_failures(f"looking at {self._name}"):
             counts = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)["Attributes"]
         return Depth(*(int(counts[name]) for name in names))
+
+    def oldest(self) -> float | None:
+        if self.depth().total == 0:
+            return 0.0
+        if self._cloudwatch is None:
+            return None
+        now = datetime.now(UTC)
+        with aws_failures(f"looking at {self._name}"):
+            points: Any = self._cloudwatch.get_metric_statistics(
+                Namespace="AWS/SQS",
+                MetricName="ApproximateAgeOfOldestMessage",
+                Dimensions=[{"Name": "QueueName", "Value": self._url.rpartition("/")[2]}],
+                StartTime=now - _AGE_FOUND_WITHIN,
+                EndTime=now,
+                Period=60,
+                Statistics=["Maximum"],
+            )["Datapoints"]
+        latest = max(points, key=lambda point: point["Timestamp"], default=None)
+        # It has grown older since the point was taken.
+        return None if latest is None else latest["Maximum"] + (now - latest["Timestamp"]).total_seconds()
 
 
 def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:

@@ -52,6 +52,19 @@ class Table:
             for page in pages:
                 yield from page["Items"]
 
+    def index(self, name: str, value: str) -> Iterator[Any]:
+        """The items of an index, named as its attribute, under one value and in the order of its sort key; a moment old."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name,
+            IndexName=name,
+            KeyConditionExpression=f"#{name} = :value",
+            ExpressionAttributeNames={f"#{name}": name},
+            ExpressionAttributeValues=to_values({"value": value}),
+        )
+        with aws_failures("reading the ledger"):
+            for page in pages:
+                yield from page["Items"]
+
     def scan(self, sort_key: str) -> Iterator[Any]:
         """Every item with this sort key."""
         pages = self.client.get_paginator("scan").paginate(
@@ -61,11 +74,14 @@ class Table:
             for page in pages:
                 yield from page["Items"]
 
-    def put_new(self, key: Any, row: msgspec.Struct, *, unless: str = "attribute_not_exists(pk)") -> bool:
-        """Write a row unless one is there; False when one is. `:none` in the condition stands for the empty string."""
-        request: Any = {"TableName": self.name, "Item": {**key, **to_item(row)}, "ConditionExpression": unless}
+    def put_new(
+        self, key: Any, row: msgspec.Struct, *, unless: str = "attribute_not_exists(pk)", none: str = "", more: dict[str, str] | None = None
+    ) -> bool:
+        """Write a row, with `more` attributes, unless one is there; False when one is. `:none` in the condition stands for `none`."""
+        item = {**key, **to_item(row), **to_item(more or {})}
+        request: Any = {"TableName": self.name, "Item": item, "ConditionExpression": unless}
         if ":none" in unless:
-            request["ExpressionAttributeValues"] = to_values({"none": ""})
+            request["ExpressionAttributeValues"] = to_values({"none": none})
         return self._unless_refused(lambda: self.client.put_item(**request)) is not None
 
     def update(self, key: Any, change: dict[str, Any], condition: str, values: dict[str, Any]) -> Any:
@@ -85,6 +101,11 @@ class Table:
         """Send an update; the item as it is then, None when the condition does not hold."""
         answer: Any = self._unless_refused(lambda: self.client.update_item(**request, ReturnValues="ALL_NEW"))
         return None if answer is None else answer["Attributes"]
+
+    def remove(self, key: Any) -> None:
+        """Delete an item, whether it is there or not."""
+        with aws_failures("writing the ledger"):
+            self.client.delete_item(TableName=self.name, Key=key)
 
     @staticmethod
     def _unless_refused(send: Callable[[], T]) -> T | None:

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from escriba.cli.outcome import PIPED_WIDTH, ROUTES
 from escriba.cli.places import Place, Stack, Wanted, find, place
-from escriba.ledger import DocumentRow, conservation_violation
+from escriba.conservation import conservation_violation
+from escriba.ledger import DocumentRow
 
 
 def show(

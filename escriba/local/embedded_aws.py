@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from moto import mock_aws
@@ -15,7 +15,10 @@ from moto import mock_aws
 from escriba.aws.clients import client, forget_clients
 from escriba.local.moto_repairs import repaired_moto
 from escriba.settings import Settings
-from escriba.topology import QueueSpec, Topology
+from escriba.topology import WATCH, QueueSpec, Topology
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -47,14 +50,10 @@ def provision(topology: Topology) -> Settings:
     for bucket in ("escriba-inbox", "escriba-results"):
         s3.create_bucket(Bucket=bucket)
     s3.put_bucket_versioning(Bucket="escriba-inbox", VersioningConfiguration={"Status": "Enabled"})
-    for table, keys in (("escriba-ledger", ("pk", "sk")), ("escriba-idempotency", ("id",))):
-        schema: Any = [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
-        client("dynamodb").create_table(
-            TableName=table,
-            KeySchema=schema,
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-            BillingMode="PAY_PER_REQUEST",
-        )
+    make_ledger_table(client("dynamodb"), "escriba-ledger")
+    client("dynamodb").create_table(
+        TableName="escriba-idempotency", KeySchema=_keys("id"), AttributeDefinitions=_types(id="S"), BillingMode="PAY_PER_REQUEST"
+    )
     client("events").create_event_bus(Name="escriba")
     return Settings(
         inbox_bucket="escriba-inbox",
@@ -64,6 +63,27 @@ def provision(topology: Topology) -> Settings:
         event_bus="escriba",
         queues={spec.name: urls[spec.name] for spec in topology.all_queues()},
     )
+
+
+def make_ledger_table(dynamodb: DynamoDBClient, name: str) -> None:
+    """The ledger's table, with its index."""
+    dynamodb.create_table(
+        TableName=name,
+        KeySchema=_keys("pk", "sk"),
+        AttributeDefinitions=_types(pk="S", sk="S", received_at="N", **{WATCH: "S"}),
+        GlobalSecondaryIndexes=[
+            {"IndexName": WATCH, "KeySchema": _keys(WATCH, "received_at"), "Projection": {"ProjectionType": "KEYS_ONLY"}},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def _keys(*names: str) -> Any:
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, ("HASH", "RANGE"), strict=False)]
+
+
+def _types(**types: str) -> Any:
+    return [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()]
 
 
 def _queue_attributes(spec: QueueSpec) -> Any:

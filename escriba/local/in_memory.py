@@ -24,6 +24,7 @@ from escriba.memory.ledger import MemoryLedger
 from escriba.memory.meter import MemoryMeter
 from escriba.memory.objects import MemoryObjectStore
 from escriba.memory.queue import MemoryQueue
+from escriba.memory.recovery import MemoryRecovery
 from escriba.memory.secrets import MemorySecrets
 from escriba.messages import object_created
 from escriba.policy import Policy
@@ -48,10 +49,12 @@ class InMemoryPipeline:
         letters = {q.name: MemoryQueue(q, clock, None) for q in topology.all_queues() if not q.dead_letters}
         sources = {q.name: MemoryQueue(q, clock, letters[q.dead_letter_name]) for q in topology.queues}
         self.queues = sources | letters
+        ledger = MemoryLedger(clock)
         self.ports = Ports(
-            inbox=MemoryObjectStore(versioned=True),
-            results=MemoryObjectStore(),
-            ledger=MemoryLedger(clock),
+            inbox=MemoryObjectStore(versioned=True, bucket=_INBOX, clock=clock),
+            results=MemoryObjectStore(clock=clock),
+            ledger=ledger,
+            recovery=MemoryRecovery(ledger),
             queues=self.queues,
             events=MemoryEventBus(),
             clock=clock,

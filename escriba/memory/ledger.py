@@ -11,6 +11,7 @@ from escriba.errors import NotFound
 from escriba.ledger import (
     DELIVERED,
     FINISHED,
+    FORGOTTEN,
     DeadLetter,
     DocumentRow,
     DocumentState,
@@ -22,6 +23,7 @@ from escriba.ledger import (
     improves,
     may_assemble,
     may_publish,
+    reopened,
     reopens,
     settle,
     single_rows,
@@ -41,6 +43,8 @@ class MemoryLedger:
         self._documents: dict[str, DocumentRow] = {}
         self._pages: dict[str, dict[tuple[int, int], PagesRow]] = {}
         self._letters: dict[str, DeadLetter] = {}
+        self._watched: dict[str, bool] = {}
+        """Documents that the reconciler looks at: True while under way, False once they have failed."""
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
@@ -49,25 +53,20 @@ class MemoryLedger:
         with self._lock:
             if job.job_id not in self._jobs or not self._jobs[job.job_id].document_id:
                 self._jobs[job.job_id] = job
+            self._watched[document.document_id] = True
             known = self._documents.get(document.document_id)
             if known is None:
-                self._documents[document.document_id] = replace(document, received_at=self._now())
+                now = self._now()
+                self._documents[document.document_id] = replace(document, received_at=now, moved_at=now)
             elif reopens(known):
-                self._documents[document.document_id] = replace(
-                    known,
-                    state="RECEIVED",
-                    generation=known.generation + 1,
-                    job_id=job.job_id,
-                    policy=document.policy,
-                    code="",
-                    reason="",
-                    failure="",
-                )
+                again = reopened(known, self._now())
+                self._documents[document.document_id] = replace(known, job_id=job.job_id, policy=document.policy, **again)
             return self._documents[document.document_id]
 
     def reject_job(self, job: JobRow) -> None:
         with self._lock:
-            self._jobs.setdefault(job.job_id, job)
+            if job.job_id not in self._jobs or self._jobs[job.job_id].code == FORGOTTEN:
+                self._jobs[job.job_id] = job
 
     def job(self, job_id: str) -> JobRow | None:
         return self._jobs.get(job_id)
@@ -95,13 +94,14 @@ class MemoryLedger:
             held = self._pages.setdefault(self.document(document_id).document_id, {})
             for row in uncovered(rows, held.values()):
                 held[row.first, row.last] = replace(row, sent_at=self._now())
+            self._documents[document_id] = replace(self.document(document_id), moved_at=self._now())
 
     def planned(self, document_id: str, total: int, media_type: str) -> DocumentRow:
         with self._lock:
             document = self.document(document_id)
             if document.state == "RECEIVED":
                 counts = counted(self._pages.get(document_id, {}).values())
-                document = replace(document, state="PLANNED", total=total, media_type=media_type, **counts)
+                document = replace(document, state="PLANNED", total=total, media_type=media_type, moved_at=self._now(), **counts)
                 self._documents[document_id] = document
             return document
 
@@ -109,7 +109,7 @@ class MemoryLedger:
         with self._lock:
             document = self.document(document_id)
             if document.state == "PLANNED":
-                document = self._documents[document_id] = replace(document, state="READING")
+                document = self._documents[document_id] = replace(document, state="READING", moved_at=self._now(), sent_at=self._now())
             return document
 
     def complete(self, document_id: str, outcomes: Sequence[Outcome]) -> DocumentRow:
@@ -133,7 +133,10 @@ class MemoryLedger:
                 degraded=document.degraded + change["DEGRADED"],
                 quarantined=document.quarantined + change["QUARANTINED"],
                 revision=document.revision + asks,
+                moved_at=self._now(),
             )
+            if asks:
+                self._watched[document_id] = True
             self._documents[document_id] = document
             return document
 
@@ -152,7 +155,7 @@ class MemoryLedger:
             row = held.get((first, last))
             if row is not None and row.state == "WAITING":
                 del held[first, last]
-                held.update({(single.first, single.last): single for single in single_rows(row)})
+                held.update({(single.first, single.last): single for single in single_rows(row, self._now())})
             return [held[n, n] for n in range(first, last + 1) if (n, n) in held]
 
     def note_failure(self, document_id: str, failure: str) -> None:
@@ -173,7 +176,7 @@ class MemoryLedger:
             if not may_assemble(document, revision):
                 return None
             state: DocumentState = document.state if document.state in DELIVERED else "ASSEMBLING"
-            document = replace(document, state=state, started=max(document.started, revision))
+            document = replace(document, state=state, started=max(document.started, revision), moved_at=self._now())
             self._documents[document_id] = document
             return document
 

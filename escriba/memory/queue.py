@@ -17,6 +17,7 @@ class _Message:
     message_id: str
     body: str
     visible_at: float
+    sent_at: float
     receives: int = 0
     receipt: str = ""
     delayed: bool = False
@@ -41,7 +42,7 @@ class MemoryQueue:
             for body in bodies:
                 copies = 2 if self._disorder and self._disorder.random() < 0.2 else 1  # noqa: PLR2004
                 for _ in range(copies):
-                    self._messages.append(_Message(str(uuid4()), body, self._now() + delay, delayed=delay > 0))
+                    self._messages.append(_Message(str(uuid4()), body, self._now() + delay, self._now(), delayed=delay > 0))
 
     def receive(self, limit: int) -> Sequence[Delivery]:
         with self._lock:
@@ -77,6 +78,10 @@ class MemoryQueue:
             hidden = [message for message in self._messages if message.visible_at > self._now()]
             delayed = sum(message.delayed for message in hidden)
             return Depth(len(self._messages) - len(hidden), len(hidden) - delayed, delayed)
+
+    def oldest(self) -> float | None:
+        with self._lock:
+            return max((self._now() - message.sent_at for message in self._messages), default=0.0)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from escriba.ledger import FINISHED, DocumentRow
+from escriba.ledger import FINISHED, DocumentRow, PagesRow
 from escriba.messages import DocumentCompleted, DocumentReady, encode
 from escriba.ports import Ports
+from escriba.stages import figures
 
 
 def ready(document: DocumentRow, ports: Ports) -> None:
@@ -32,5 +33,13 @@ def completed(document: DocumentRow, ports: Ports) -> None:
             pages={"DONE": document.done, "DEGRADED": document.degraded, "QUARANTINED": document.quarantined, "WAITING": document.waiting},
         )
     )
-    ports.meter.count("DocumentsCompleted", state=document.state)
+    figures.count(ports, document, "DocumentsCompleted")
+    if document.state == "REJECTED":
+        figures.count(ports, document, "DocumentsRejected")
     ports.meter.log("info", "document completed", document_id=document.document_id, state=document.state, pages=document.total)
+
+
+def quarantined(document: DocumentRow, row: PagesRow, reason: str, ports: Ports) -> None:
+    """Count pages that could not be read, and say which."""
+    figures.count(ports, document, "PagesQuarantined", row.pages)
+    ports.meter.log("error", "pages quarantined", document_id=document.document_id, first=row.first, last=row.last, reason=reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from escriba.errors import MessageError, NotFound
 from escriba.identity import job_id
-from escriba.ledger import DeadLetter, DocumentRow, JobRow, Outcome
+from escriba.ledger import FORGOTTEN, DeadLetter, DocumentRow, JobRow, Outcome
 from escriba.messages import DocumentReady, Message, ObjectCreated, PagesRequested, SplitContinued, decode
 from escriba.ports import Ports
 from escriba.stages import announce
@@ -15,7 +15,7 @@ _SILENT = "its reader died again and again without saying why"
 
 def quarantine(queue: str, message_id: str, body: str, ports: Ports) -> None:
     """Record one dead message of dead-letter queue `queue`."""
-    ports.meter.count("DeadLetters", queue=queue)
+    ports.meter.count("DeadLetters")
     try:
         _settle(queue, decode(body), ports)
     except (MessageError, NotFound) as error:
@@ -57,15 +57,14 @@ def _pages(message: PagesRequested, ports: Ports) -> None:
     lost = Outcome(first=row.first, last=row.last, generation=message.generation, state="QUARANTINED", reason=reason)
     after = ports.ledger.complete(message.document_id, [lost])
     if after.quarantined > document.quarantined:
-        ports.meter.count("PagesQuarantined", row.pages)
-        ports.meter.log("error", "pages quarantined", document_id=message.document_id, first=row.first, last=row.last, reason=reason)
+        announce.quarantined(document, row, reason, ports)
     announce.ready(after, ports)
 
 
 def _upload(message: ObjectCreated, ports: Ports) -> None:
     identity = job_id(message.bucket.name, message.object.key, message.object.version_id)
     job = ports.ledger.job(identity)
-    if job is None:
+    if job is None or job.code == FORGOTTEN:
         failed = JobRow(job_id=identity, tenant="", key=message.object.key, code="failed", reason=f"could not be taken in: {_SILENT}")
         ports.ledger.reject_job(failed)
         ports.meter.log("error", "upload quarantined", job_id=identity)

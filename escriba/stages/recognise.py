@@ -14,7 +14,7 @@ from escriba.ledger import DocumentRow, Outcome, PagesRow
 from escriba.messages import PagesRequested, encode
 from escriba.policy import Policy
 from escriba.ports import Ports, Rejection
-from escriba.stages import announce
+from escriba.stages import announce, figures
 from escriba.stages.scratch import fetch
 from escriba.stages.split import send_waiting
 from escriba.topology import MAX_FAILURES, MAX_TIMEOUTS
@@ -42,6 +42,7 @@ def _read(document: DocumentRow, row: PagesRow, ports: Ports) -> None:
     began = ports.clock.now()
     answers: Sequence[Page | Rejection]
     asked = list(range(row.first, row.last + 1))
+    figures.count(ports, document, "PagesRead", row.pages)  # before it is known how that ends: it is what costs
     try:
         answers = ports.reader.read(fetch(row.object_key, ports), policy, row.route, row.first, row.last, row.offset)
     except PermanentError as error:
@@ -56,9 +57,12 @@ def _read(document: DocumentRow, row: PagesRow, ports: Ports) -> None:
         return
     outcome = _keep(document, row, answers, seconds, ports)
     after = ports.ledger.complete(document.document_id, [outcome])
-    ports.meter.count("PagesRead", row.pages, route=row.route, state=outcome.state)
-    if after.revision == 1 or after.revision != document.revision:
-        announce.ready(after, ports)
+    figures.count(ports, document, "PagesFinished", row.pages)
+    if outcome.state == "DEGRADED":
+        figures.count(ports, document, "PagesDegraded", row.pages)
+    elif outcome.state == "QUARANTINED":
+        announce.quarantined(document, row, outcome.reason, ports)
+    announce.ready(after, ports)
 
 
 def _keep(document: DocumentRow, row: PagesRow, answers: Sequence[Page | Rejection], seconds: float, ports: Ports) -> Outcome:

@@ -9,7 +9,7 @@ from pathlib import Path
 from escriba.errors import Encrypted, NotFound, PermanentError, UnknownPolicy
 from escriba.guards.limits import check_bytes, check_pages
 from escriba.identity import document_id, job_id, original_key, page_object_key, parse_upload_key, plain_copy_key, policy_key
-from escriba.ledger import FINISHED, DocumentRow, JobRow, PagesRow
+from escriba.ledger import FINISHED, FORGOTTEN, DocumentRow, JobRow, PagesRow
 from escriba.messages import ObjectCreated, PagesRequested, SplitContinued, encode
 from escriba.policy import Policy
 from escriba.ports import Inspection, Ports
@@ -24,8 +24,8 @@ def accept(upload: ObjectCreated, ports: Ports) -> str:
     key, version = upload.object.key, upload.object.version_id
     job = JobRow(job_id=job_id(upload.bucket.name, key, version), tenant="", key=key)
     known = ports.ledger.job(job.job_id)
-    if known is None or known.code == "failed":
-        # A quarantine may have given up an upload whose event was still to come.
+    if known is None or known.code in {"failed", FORGOTTEN}:
+        # A quarantine may have given up an upload whose event was still to come; the reconciler may have sent for it.
         try:
             known = _take_in(upload, job, ports)
         except PermanentError as error:

@@ -9,7 +9,9 @@ from typing import Any
 import boto3
 
 from escriba.aws.ledger import DynamoLedger
-from escriba.ledger import DocumentRow, JobRow, Ledger, Outcome, PagesRow, conservation_violation
+from escriba.conservation import conservation_violation
+from escriba.ledger import DocumentRow, JobRow, Ledger, Outcome, PagesRow
+from escriba.local.embedded_aws import make_ledger_table
 
 DOC = "d" * 32
 
@@ -26,12 +28,7 @@ class FastClock:
 
 def dynamo_ledger() -> DynamoLedger:
     client = boto3.client("dynamodb", region_name="us-east-1")
-    client.create_table(
-        TableName="ledger",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "sk", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    make_ledger_table(client, "ledger")
     return DynamoLedger(client, "ledger", FastClock())
 
 

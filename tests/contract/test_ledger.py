@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from escriba.conservation import conservation_violation
 from escriba.errors import NotFound
-from escriba.ledger import DeadLetter, DocumentRow, JobRow, Ledger, PagesRow, conservation_violation
+from escriba.ledger import DeadLetter, DocumentRow, JobRow, Ledger, PagesRow
 from tests.contract.ledgers import DOC, FastClock, check, job, new_document, outcome, planned, row
 
 

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from escriba.conservation import conservation_violation
 from escriba.document import Block, BoundingBox, Line, Page, Route, Word
 from escriba.errors import Corrupt, EngineTimeout, EngineUnavailable
-from escriba.ledger import DocumentRow, conservation_violation
+from escriba.ledger import DocumentRow
 from escriba.local.dispatcher import Dispatcher, Handler, NeverReturned, sqs_event
 from escriba.local.in_memory import InMemoryPipeline
 from escriba.memory.clock import ManualClock

@@ -8,8 +8,8 @@ from functools import cache
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from escriba.conservation import conservation_violation
 from escriba.errors import EngineUnavailable
-from escriba.ledger import conservation_violation
 from escriba.local.dispatcher import Dispatcher, NeverReturned
 from escriba.local.in_memory import InMemoryPipeline
 from escriba.memory.queue import MemoryQueue

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from escriba.aws.clients import client
-from escriba.ledger import conservation_violation
+from escriba.conservation import conservation_violation
 from escriba.local.dispatcher import Dispatcher, Handler, NeverReturned
 from escriba.local.pipeline import LocalPipeline, local_pipeline
 from escriba.memory.clock import SystemClock
