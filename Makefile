@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz second-opinion examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz faults second-opinion examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -98,6 +98,9 @@ fuzz: setup-dev ## damaged files through the reader and the stages for SECONDS (
 	@$(BIN)/python -m venv --clear --without-pip .venv-ministack
 	@$(PYTHON) -m pip --python .venv-ministack/bin/python --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
 	@touch $@
+
+faults: setup-dev ## the fault matrix as a table: one fault at a time, which alarms answer, what becomes of the documents
+	@$(BIN)/python -m tests.matrix
 
 second-opinion: setup-dev .venv-ministack/.done ## the handlers on MiniStack, another imitation of AWS, beside the same documents on moto
 	@OMP_NUM_THREADS=1 $(BIN)/python -u -m tests.ministack.second_opinion

@@ -39,7 +39,10 @@ class QueueSpec:
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """A Lambda function and the queues it consumes. `timeout` in seconds, `memory` in MiB; the handler is `lambdas.<name>.handler`."""
+    """A Lambda function and the queues it consumes. `timeout` in seconds, `memory` in MiB; the handler is `lambdas.<name>.handler`.
+
+    One that consumes nothing runs `every` so many seconds.
+    """
 
     name: str
     consumes: tuple[str, ...]
@@ -47,6 +50,7 @@ class FunctionSpec:
     memory: int
     batch_size: int = 1
     max_concurrency: int = 2
+    every: float = 0
 
 
 @dataclass(frozen=True)
@@ -89,5 +93,7 @@ TOPOLOGY = Topology(
         FunctionSpec("recognise_pages", ("pages",), timeout=120, memory=3008, max_concurrency=200),
         FunctionSpec("split_document", ("intake",), timeout=120, memory=2048, max_concurrency=20),
         FunctionSpec("quarantine", ("intake-dlq", "pages-dlq", "assemble-dlq"), timeout=60, memory=512, batch_size=10),
+        FunctionSpec("reconcile", (), timeout=240, memory=1024, every=300),
+        FunctionSpec("canary", (), timeout=60, memory=1024, every=900),
     ),
 )

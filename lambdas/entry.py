@@ -56,6 +56,7 @@ def sqs_handler(work: Work) -> Handler:
             try:
                 work(Received(short_name(queue), delivery, context), ports)
             except Exception as error:
+                ports.meter.count("MessagesFailed")
                 # Only our own sentences are known to hold no document text.
                 reason = str(error) if isinstance(error, EscribaError) else ""
                 ports.meter.log(
@@ -68,6 +69,20 @@ def sqs_handler(work: Work) -> Handler:
             return dict(process_partial_response(event=event, record_handler=one, processor=processor, context=context))
         finally:
             ports.meter.flush()
+
+    return handler
+
+
+def scheduled_handler(work: Callable[[Ports], None]) -> Handler:
+    """A Lambda handler for a schedule: what fails is an error of the function, and the schedule comes again by itself."""
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001  (Lambda's signature)
+        ports = worker_ports()
+        try:
+            work(ports)
+        finally:
+            ports.meter.flush()
+        return {}
 
     return handler
 

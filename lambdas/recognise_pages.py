@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from escriba.errors import MessageError
+from escriba.errors import EngineOutOfMemory, EngineTimeout, EngineUnavailable, MessageError
 from escriba.messages import PagesRequested, decode
 from escriba.ports import Ports
 from escriba.stages.recognise import give_up, recognise
 from lambdas.entry import Received, sqs_handler
+
+_AGAIN = 30
+"""Seconds after which a page that failed is tried again."""
 
 
 def work(received: Received, ports: Ports) -> None:
@@ -18,6 +21,9 @@ def work(received: Received, ports: Ports) -> None:
         recognise(message, received.message.receives, ports)
     except Exception as error:
         if not give_up(message, error, ports):
+            if isinstance(error, EngineUnavailable | EngineTimeout | EngineOutOfMemory):
+                # It is the page's own fault: nothing is won by waiting, as there is when AWS fails.
+                ports.queues["pages"].change_visibility(received.message.receipt, _AGAIN)
             raise
 
 

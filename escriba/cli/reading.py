@@ -19,13 +19,15 @@ from escriba.errors import ConfigurationError
 from escriba.local.dispatcher import Dispatcher
 from escriba.local.pipeline import STATE_DIRECTORY, local_pipeline
 from escriba.policy import Policy
-from lambdas import assemble_document, quarantine, recognise_pages, split_document
+from lambdas import assemble_document, canary, quarantine, recognise_pages, reconcile, split_document
 
 HANDLERS = {
     "split_document": split_document.handler,
     "recognise_pages": recognise_pages.handler,
     "assemble_document": assemble_document.handler,
     "quarantine": quarantine.handler,
+    "reconcile": reconcile.handler,
+    "canary": canary.handler,
 }
 _INTERRUPTED = 130
 _PASSWORDS = "passwords-of-this-run"

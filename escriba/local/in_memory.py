@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -28,10 +28,10 @@ from escriba.memory.recovery import MemoryRecovery
 from escriba.memory.secrets import MemorySecrets
 from escriba.messages import object_created
 from escriba.policy import Policy
-from escriba.ports import Clock, Delivery, Ports, Reader, Secrets
+from escriba.ports import Clock, Delivery, Meter, Ports, Reader, Secrets
 from escriba.stages.split import accept
 from escriba.topology import TOPOLOGY, Topology
-from lambdas import assemble_document, quarantine, recognise_pages, split_document
+from lambdas import assemble_document, canary, quarantine, recognise_pages, reconcile, split_document
 from lambdas.entry import Received, Work, short_name
 
 _INBOX = "inbox"
@@ -42,7 +42,14 @@ class InMemoryPipeline:
     """Ports, queues and handlers of one pipeline in memory."""
 
     def __init__(
-        self, *, reader: Reader, scratch: Path, clock: Clock | None = None, topology: Topology = TOPOLOGY, secrets: Secrets | None = None
+        self,
+        *,
+        reader: Reader,
+        scratch: Path,
+        clock: Clock | None = None,
+        topology: Topology = TOPOLOGY,
+        secrets: Secrets | None = None,
+        meter: Meter | None = None,
     ) -> None:
         clock = clock or SystemClock()
         self.topology = topology
@@ -58,7 +65,7 @@ class InMemoryPipeline:
             queues=self.queues,
             events=MemoryEventBus(),
             clock=clock,
-            meter=MemoryMeter(),
+            meter=meter or MemoryMeter(),
             reader=reader,
             secrets=secrets or MemorySecrets(),
             scratch=scratch,
@@ -74,6 +81,8 @@ class InMemoryPipeline:
             "recognise_pages": self.handler(recognise_pages.work),
             "assemble_document": self.handler(assemble_document.work),
             "quarantine": self.handler(quarantine.work),
+            "reconcile": self.scheduled(reconcile.work),
+            "canary": self.scheduled(canary.work),
         }
 
     def handler(self, work: Work) -> Handler:
@@ -89,9 +98,19 @@ class InMemoryPipeline:
                     work(Received(short_name(record["eventSourceARN"].rpartition(":")[2]), message, context), self._worker_ports())
                 except Exception as error:  # noqa: BLE001  (as Lambda does: the message failed, whatever it was)
                     reason = str(error) if isinstance(error, EscribaError) else ""
+                    self.ports.meter.count("MessagesFailed")
                     self.ports.meter.log("error", "message failed", error=type(error).__name__, reason=reason)
                     failed.append({"itemIdentifier": record["messageId"]})
             return {"batchItemFailures": failed}
+
+        return handle
+
+    def scheduled(self, work: Callable[[Ports], None]) -> Handler:
+        """A handler for a schedule."""
+
+        def handle(event: dict[str, Any], context: Any) -> Mapping[str, Any]:  # noqa: ARG001  (Lambda's signature)
+            work(self._worker_ports())
+            return {}
 
         return handle
 

@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from uuid import uuid4
 
 from escriba.ports import Clock, Delivery, Depth
@@ -30,7 +31,8 @@ class MemoryQueue:
         self, spec: QueueSpec, clock: Clock, dead_letters: MemoryQueue | None = None, *, disorder: random.Random | None = None
     ) -> None:
         self._spec, self._clock, self._dead_letters, self._disorder = spec, clock, dead_letters, disorder
-        self._messages: list[_Message] = []
+        self._messages: dict[str, _Message] = {}
+        self._receipts: dict[str, str] = {}
         self._lock = threading.RLock()
 
     @property
@@ -42,46 +44,52 @@ class MemoryQueue:
             for body in bodies:
                 copies = 2 if self._disorder and self._disorder.random() < 0.2 else 1  # noqa: PLR2004
                 for _ in range(copies):
-                    self._messages.append(_Message(str(uuid4()), body, self._now() + delay, self._now(), delayed=delay > 0))
+                    message = _Message(str(uuid4()), body, self._now() + delay, self._now(), delayed=delay > 0)
+                    self._messages[message.message_id] = message
 
     def receive(self, limit: int) -> Sequence[Delivery]:
         with self._lock:
-            visible = [message for message in self._messages if message.visible_at <= self._now()]
+            now = self._now()
+            visible = (message for message in self._messages.values() if message.visible_at <= now)
+            chosen = list(islice(visible, None if self._disorder else limit))
             if self._disorder:
-                self._disorder.shuffle(visible)
-            return [delivery for message in visible[:limit] if (delivery := self._hand_out(message)) is not None]
+                self._disorder.shuffle(chosen)
+            return [delivery for message in chosen[:limit] if (delivery := self._hand_out(message)) is not None]
 
     def _hand_out(self, message: _Message) -> Delivery | None:
         message.delayed = False
         if self._dead_letters is not None and message.receives >= self._spec.max_receives:
             # SQS redrives when one more receive than allowed would happen, not when the last allowed one fails.
-            self._messages.remove(message)
+            del self._messages[message.message_id]
+            self._receipts.pop(message.receipt, None)
             self._dead_letters.send([message.body])
             return None
         message.receives += 1
+        self._receipts.pop(message.receipt, None)
         message.receipt = str(uuid4())
+        self._receipts[message.receipt] = message.message_id
         message.visible_at = self._now() + self._spec.visibility
         return Delivery(message.message_id, message.receipt, message.body, message.receives)
 
     def delete(self, receipt: str) -> None:
         with self._lock:
-            self._messages = [message for message in self._messages if message.receipt != receipt]
+            if (message_id := self._receipts.pop(receipt, None)) is not None:
+                del self._messages[message_id]
 
     def change_visibility(self, receipt: str, seconds: int) -> None:
         with self._lock:
-            for message in self._messages:
-                if message.receipt == receipt:
-                    message.visible_at = self._now() + seconds
+            if (message_id := self._receipts.get(receipt)) is not None:
+                self._messages[message_id].visible_at = self._now() + seconds
 
     def depth(self) -> Depth:
         with self._lock:
-            hidden = [message for message in self._messages if message.visible_at > self._now()]
+            hidden = [message for message in self._messages.values() if message.visible_at > self._now()]
             delayed = sum(message.delayed for message in hidden)
             return Depth(len(self._messages) - len(hidden), len(hidden) - delayed, delayed)
 
     def oldest(self) -> float | None:
         with self._lock:
-            return max((self._now() - message.sent_at for message in self._messages), default=0.0)
+            return max((self._now() - message.sent_at for message in self._messages.values()), default=0.0)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

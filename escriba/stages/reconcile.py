@@ -68,7 +68,9 @@ class _Run:
         self._in_pages_queue = ports.queues["pages"].depth().total
 
     def _oldest_sent(self, queue: str) -> float | None:
-        """When the oldest message that the queue holds was sent; None when that is not known."""
+        """When the oldest message that the queue holds was sent; None when that is not known, or when one may be among its dead letters."""
+        if self._ports.queues[f"{queue}-dlq"].depth().total:
+            return None
         age = self._ports.queues[queue].oldest()
         return None if age is None else self._now - age
 

@@ -62,7 +62,7 @@ class ObedientReader:
         return path.read_bytes()
 
     def read(self, path: Path, policy: Policy, route: Route, first: int, last: int, offset: int) -> Sequence[Page | Rejection]:
-        self._open(path)
+        said = self._open(path).get("says", "")
         answers: list[Page | Rejection] = []
         for number in range(first, last + 1):
             with self._lock:
@@ -73,7 +73,7 @@ class ObedientReader:
                 raise EngineUnavailable("the reader's process was killed by signal 9")
             if number in self.hanging:
                 raise EngineTimeout("the reader did not answer within 60 s")
-            answers.append(Rejection(number, "corrupt", "broken page") if number in self.refused else _page(number, route))
+            answers.append(Rejection(number, "corrupt", "broken page") if number in self.refused else _page(number, route, said))
         return answers
 
     def picture(self, path: Path, policy: Policy, number: int, pixels: int, turned: int = 0) -> bytes:
@@ -96,9 +96,9 @@ class ObedientReader:
             raise Corrupt("the file is not a made-up document") from None
 
 
-def _page(number: int, route: Route) -> Page:
+def _page(number: int, route: Route, said: str = "") -> Page:
     box = BoundingBox(10, 10, 90, 20)
-    line = Line(box, (Word(f"page-{number}", box, 0.9 if route == "ocr" else None),))
+    line = Line(box, (Word(said or f"page-{number}", box, 0.9 if route == "ocr" else None),))
     block = Block(kind="paragraph", box=box, lines=(line,), font_size=10)
     engine, confidence = ("rapidocr", 0.9) if route == "ocr" else ("text_layer", None)
     return Page(number=number, width=100, height=100, route=route, engine=engine, state="DONE", confidence=confidence, blocks=(block,))

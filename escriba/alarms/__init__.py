@@ -1,0 +1,14 @@
+"""The alarms as data: metric, threshold, missing data, the faults each is for, and what to do; read by the stacks, the evaluator and the docs.
+
+Those of the vision queues and the GPU service will stand here too, in a file of their own.
+"""
+
+from __future__ import annotations
+
+from escriba.alarms.informing import INFORMING
+from escriba.alarms.kinds import OURS, TABLE, Alarm, Metric
+from escriba.alarms.stopped import STOPPED
+
+ALARMS: tuple[Alarm, ...] = STOPPED + INFORMING
+
+__all__ = ["ALARMS", "OURS", "TABLE", "Alarm", "Metric"]
