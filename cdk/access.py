@@ -9,17 +9,21 @@ from aws_cdk import aws_iam as iam
 
 from cdk import acknowledgments
 from cdk.resources import Resources
+from escriba.topology import WATCH
 
 
 @dataclass(frozen=True)
 class Access:
-    """Queues it sends to; keys of the results bucket it reads and writes; whether it takes uploads in, and announces documents."""
+    """Queues it sends to; keys of the results bucket it reads and writes; whether it takes uploads in, announces documents, looks after
+    those under way, or is the canary."""
 
     sends: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     takes_uploads: bool = False
     announces: bool = False
+    reconciles: bool = False
+    sings: bool = False
 
 
 ACCESS = {
@@ -32,9 +36,13 @@ ACCESS = {
     ),
     "recognise_pages": Access(sends=("pages", "assemble", "pages-dlq"), reads=("originals/*", "readings/*"), writes=("readings/*",)),
     "assemble_document": Access(reads=("originals/*", "readings/*"), writes=("documents/*",), announces=True),
+    "reconcile": Access(sends=("intake", "pages", "assemble"), announces=True, reconciles=True),
+    "canary": Access(reads=("canary/*", "documents/canary/*"), writes=("canary/*",), sings=True),
     "quarantine": Access(sends=("pages", "assemble"), announces=True),
 }
 UPLOADS = "inbox/*"
+CANARYS_UPLOADS = "inbox/canary/*"
+CANARYS_OWN = ("originals/canary/*", "readings/*", "documents/canary/*")
 _COLON = cdk.ArnFormat.COLON_RESOURCE_NAME
 _LEDGER = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem")
 _IDEMPOTENCY = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
@@ -57,8 +65,30 @@ def grant(role: iam.Role, access: Access, resources: Resources) -> None:
     if access.announces:
         _allow(role, ("events:PutEvents",), resources.bus.event_bus_arn)
     acknowledgments.key_prefixes(role, resources.results, access.reads + access.writes)
+    if access.reconciles:
+        _let_reconcile(role, resources)
+    if access.sings:
+        _let_sing(role, resources)
     if access.takes_uploads:
         _let_take_uploads(role, resources)
+
+
+def _let_reconcile(role: iam.Role, resources: Resources) -> None:
+    _allow(role, ("dynamodb:Query",), f"{resources.ledger.table_arn}/index/{WATCH}")
+    _allow(role, ("sqs:GetQueueAttributes",), *(queue.queue_arn for queue in resources.queues.values()))
+    _allow(role, ("s3:ListBucketVersions",), resources.inbox.bucket_arn)
+    _allow(role, ("s3:DeleteObjectVersion",), resources.inbox.arn_for_objects(UPLOADS))
+    acknowledgments.key_prefixes(role, resources.inbox, [UPLOADS])
+    _allow(role, ("cloudwatch:GetMetricStatistics",), "*")
+
+
+def _let_sing(role: iam.Role, resources: Resources) -> None:
+    _allow(role, ("s3:PutObject",), resources.inbox.arn_for_objects(CANARYS_UPLOADS))
+    # Readings are named by document and not by tenant; what is deleted by mistake can be brought back for thirty days.
+    _allow(role, ("s3:DeleteObject",), *map(resources.results.arn_for_objects, CANARYS_OWN))
+    _allow(role, ("dynamodb:DeleteItem",), resources.ledger.table_arn)
+    acknowledgments.key_prefixes(role, resources.inbox, [CANARYS_UPLOADS])
+    acknowledgments.key_prefixes(role, resources.results, CANARYS_OWN)
 
 
 def _let_take_uploads(role: iam.Role, resources: Resources) -> None:

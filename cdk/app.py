@@ -12,6 +12,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from cdk.core_stack import CoreStack
 from cdk.deployment import ROOT, read_deployment
+from cdk.observability_stack import ObservabilityStack
 
 NO_BUNDLING: Mapping[str, Any] = {"aws:cdk:bundling-stacks": []}
 """Context with which no code is packed: a synthesis that is quick and needs no network."""
@@ -23,9 +24,13 @@ def build(context: Mapping[str, Any], outdir: str) -> cdk.App:
     deployment = read_deployment(
         {name: app.node.try_get_context(name) for name in ("stage", "architecture", "policies", "alarm_email", "monthly_budget_usd")}
     )
-    stack = CoreStack(app, deployment)
-    cdk.Tags.of(stack).add("project", "escriba")
-    cdk.Tags.of(stack).add("stage", deployment.stage)
+    core = CoreStack(app, deployment)
+    stacks: list[cdk.Stack] = [core]
+    if deployment.alarm_email:
+        stacks.append(ObservabilityStack(app, deployment, core.alarmed))
+    for stack in stacks:
+        cdk.Tags.of(stack).add("project", "escriba")
+        cdk.Tags.of(stack).add("stage", deployment.stage)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     return app
 
