@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz second-opinion examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test test-packages check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz second-opinion examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -67,6 +67,10 @@ run: setup ## read FILES (default: examples) with the whole pipeline, results an
 
 test: check ## every check, then every test with coverage
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+
+# On python3.13, or on LAMBDA_PYTHON; without either on the Python that runs here.
+test-packages: setup-dev ## each function with its own packages alone, installed from the index, answers a recorded event (minutes)
+	@$(BIN)/python -m pytest -m packages --durations=5 tests/packages
 
 check: setup-dev ## what pre-commit and CI check: ruff, mypy, import-linter
 	@$(BIN)/ruff check .

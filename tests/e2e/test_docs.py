@@ -24,6 +24,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 ELSEWHERE = {
     "make test": "it is what runs this test",
     "make package": "it needs a package index; tests/infra/test_packages.py packs with one of its own",
+    "make test-packages": "it needs a package index, and is itself the test",
     "make diff": "it needs an account",
     ".venv/bin/escriba doctor --aws": "it needs an account; tests/contract/test_doctor.py has one emulated",
     ".venv/bin/escriba doctor --stack escriba-dev-core": "it needs a stack; tests/contract/test_doctor.py has one emulated",
