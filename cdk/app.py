@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from cdk_nag import AwsSolutionsChecks
 from cdk.core_stack import CoreStack
 from cdk.deployment import ROOT, read_deployment
 from cdk.observability_stack import ObservabilityStack
+from escriba.errors import ConfigurationError
 
 NO_BUNDLING: Mapping[str, Any] = {"aws:cdk:bundling-stacks": []}
 """Context with which no code is packed: a synthesis that is quick and needs no network."""
@@ -35,5 +37,14 @@ def build(context: Mapping[str, Any], outdir: str) -> cdk.App:
     return app
 
 
+def main() -> None:
+    """Write the templates; what is wrong in the context or in a policy ends it with one sentence."""
+    try:
+        app = build({}, os.environ.get("CDK_OUTDIR", "cdk.out"))
+    except (ValueError, ConfigurationError) as error:
+        sys.exit(f"escriba: {error}")
+    app.synth()
+
+
 if __name__ == "__main__":
-    build({}, os.environ.get("CDK_OUTDIR", "cdk.out")).synth()
+    main()

@@ -11,10 +11,10 @@ from cdk.buckets import Buckets
 from cdk.deployment import Deployment
 from cdk.encryption import Encryption
 from cdk.functions import Function
-from cdk.schedules import Schedules
 from cdk.intake import Completed, Intake
 from cdk.queues import Queues
 from cdk.resources import Alarmed, Resources
+from cdk.schedules import Schedules
 from cdk.tables import Tables
 from escriba.topology import TOPOLOGY
 

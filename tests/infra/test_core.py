@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -201,6 +204,14 @@ def test_a_wrong_context_is_refused_by_name(synthesise: Synthesise, context: dic
     """In one sentence, before anything is made."""
     with pytest.raises(ValueError, match=sentence):
         synthesise(**context)
+
+
+def test_the_command_says_it_in_one_sentence() -> None:
+    """`make synth STAGE=Bad-1`: no traceback, status 1."""
+    command, context = [sys.executable, "-m", "cdk.app"], {"CDK_CONTEXT_JSON": '{"stage": "Bad-1"}'}
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | context, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("escriba: cdk.json's context, or a -c on the command line, is not accepted: stage: ")
 
 
 def test_policies_are_checked_before_they_are_deployed(synthesise: Synthesise, tmp_path: Any) -> None:
