@@ -12,7 +12,12 @@ from tests.infra.deployed import ACCOUNT, Stack
 
 Grant = tuple[str, str]
 """An action and the pattern of ARNs it is granted on."""
+_HERE = f"us-east-1:{ACCOUNT}"
+_ITEM = {verb: f"{verb}Item" for verb in ("Put", "Update", "Delete")}
 _ROLE_ACTION = {
+    "ListObjectsV2": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+    "SendMessageBatch": "SendMessage",
     "HeadObject": "GetObject",
     "CreateMultipartUpload": "PutObject",
     "UploadPart": "PutObject",
@@ -22,23 +27,29 @@ _ROLE_ACTION = {
 
 def needed(service: str, operation: str, params: dict[str, Any]) -> list[tuple[str, str]]:
     """The IAM actions and resources of one call."""
-    here = f"us-east-1:{ACCOUNT}"
-    match service, operation:
-        case "s3", "ListObjectsV2":
-            return [("s3:ListBucket", f"arn:aws:s3:::{params['Bucket']}")]
-        case "s3", _:
-            verb = _ROLE_ACTION.get(operation, operation) + ("Version" if params.get("VersionId") else "")
-            return [(f"s3:{verb}", f"arn:aws:s3:::{params['Bucket']}/{params['Key']}")]
-        case "dynamodb", "TransactWriteItems":
-            writes = [next(iter(item.items())) for item in params["TransactItems"]]
-            return [(f"dynamodb:{verb}Item", f"arn:aws:dynamodb:{here}:table/{write['TableName']}") for verb, write in writes]
-        case "dynamodb", _:
-            return [(f"dynamodb:{operation}", f"arn:aws:dynamodb:{here}:table/{params['TableName']}")]
-        case "sqs", "SendMessageBatch":
-            return [("sqs:SendMessage", f"arn:aws:sqs:{here}:{params['QueueUrl'].rpartition('/')[2]}")]
-        case "events", "PutEvents":
-            return [("events:PutEvents", f"arn:aws:events:{here}:event-bus/{entry['EventBusName']}") for entry in params["Entries"]]
+    verb = _ROLE_ACTION.get(operation, operation)
+    match service:
+        case "s3":
+            return [(f"s3:{verb}{'Version' if params.get('VersionId') else ''}", _in_bucket(params))]
+        case "dynamodb":
+            writes = [next(iter(item.items())) for item in params.get("TransactItems", ())] or [(operation, params)]
+            return [(f"dynamodb:{_ITEM.get(name, name)}", _in_table(write)) for name, write in writes]
+        case "sqs":
+            return [(f"sqs:{verb}", f"arn:aws:sqs:{_HERE}:{params['QueueUrl'].rpartition('/')[2]}")]
+        case "events":
+            return [("events:PutEvents", f"arn:aws:events:{_HERE}:event-bus/{entry['EventBusName']}") for entry in params["Entries"]]
+        case "cloudwatch":
+            return [(f"cloudwatch:{operation}", "*")]
     raise AssertionError(f"no permission is known for {service}:{operation}")
+
+
+def _in_bucket(params: dict[str, Any]) -> str:
+    return f"arn:aws:s3:::{params['Bucket']}" + (f"/{params['Key']}" if "Key" in params else "")
+
+
+def _in_table(params: dict[str, Any]) -> str:
+    index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
+    return f"arn:aws:dynamodb:{_HERE}:table/{params['TableName']}{index}"
 
 
 def grants(stack: Stack, function: str) -> set[Grant]:

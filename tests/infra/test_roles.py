@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+import boto3
 import pymupdf
 import pytest
 
 from cdk.access import ACCESS
 from escriba.aws import objects
+from escriba.local.dispatcher import Handler, sqs_event
+from escriba.memory.clock import SystemClock
+from escriba.settings import Settings
+from lambdas import entry
 from tests.documents import EXAMPLES, text_pdf
 from tests.infra.conftest import Template
 from tests.infra.deployed import Stack, deployed
 from tests.infra.roles import Grant, allowing, grants, needed, short
-from tests.infra.uploads import send_all
+from tests.infra.uploads import queues_of, send_all, work_off
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS")
 
@@ -25,6 +31,33 @@ def portfolio() -> bytes:
         document.embfile_add("part.pdf", text_pdf("The part"))
         document.xref_set_key(document.pdf_catalog(), "Collection", "<</Type/Collection>>")
         return bytes(document.tobytes())
+
+
+def _lose_everything(stack: Stack, handlers: Mapping[str, Handler]) -> None:
+    """Three documents whose messages are lost on the way: the upload's event, a page's, the assembly's."""
+    settings = Settings.from_env(stack.environment("quarantine"))
+    queues = queues_of(settings)
+    for steps in ((), (("intake", "split_document"),), (("intake", "split_document"), ("pages", "recognise_pages"))):
+        name = f"inbox/acme/default/lost-{len(steps)}.pdf"
+        boto3.client("s3").put_object(Bucket=stack.outputs["InboxBucket"], Key=name, Body=text_pdf(f"Lost {len(steps)}"))
+        for source, function in steps:
+            deliveries = queues[source].receive(10)
+            handlers[function](sqs_event(queues[source].name, deliveries), None)
+            for delivery in deliveries:
+                queues[source].delete(delivery.receipt)
+        for queue in queues.values():
+            for lost in queue.receive(10):
+                queue.delete(lost.receipt)
+
+
+def _in_an_hour(handler: Handler) -> None:
+    class Later(SystemClock):
+        def now(self) -> datetime:
+            return super().now() + timedelta(hours=1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entry, "SystemClock", Later)
+        handler({}, None)
 
 
 @dataclass
@@ -44,6 +77,13 @@ def stack(dev: Template) -> Iterator[Stack]:
         # Of the one, single pages are cut out; of the other, a plain copy is made.
         mixed = {"inbox/acme/default/mixed.pdf": (EXAMPLES / "mixed.pdf").read_bytes()}
         send_all(stack, {**mixed, "inbox/acme/default/portfolio.pdf": portfolio()})
+        handlers = stack.handlers()
+        handlers["canary"]({}, None)
+        _lose_everything(stack, handlers)
+        for _ in range(2):  # the second finds the queues filled, and asks for their age
+            _in_an_hour(handlers["reconcile"])
+        work_off(stack)
+        handlers["canary"]({}, None)
         yield stack
 
 
@@ -60,7 +100,7 @@ def roles(stack: Stack) -> dict[str, Role]:
 
 
 def test_every_function_was_at_work(stack: Stack) -> None:
-    """The calls below are of all four."""
+    """The calls below are of all six."""
     assert {function for function, *_ in stack.calls} == ACCESS.keys()
 
 

@@ -39,9 +39,19 @@ def send_all(stack: Stack, more: Mapping[str, bytes] = MappingProxyType({})) -> 
     for key, content in {**UPLOADS, **more}.items():
         s3.put_object(Bucket=inbox, Key=key, Body=content)
     settings = Settings.from_env(stack.environment("quarantine"))
-    queues = {name: SqsQueue(client("sqs"), url, url.rpartition("/")[2]) for name, url in settings.queues.items()}
-    queues["pages"].send(["not a message"])
+    queues_of(settings)["pages"].send(["not a message"])
+    work_off(stack)
+    return settings
+
+
+def queues_of(settings: Settings) -> dict[str, SqsQueue]:
+    """The deployment's queues by their short names."""
+    return {name: SqsQueue(client("sqs"), url, url.rpartition("/")[2]) for name, url in settings.queues.items()}
+
+
+def work_off(stack: Stack) -> None:
+    """Work until every queue is empty."""
+    queues = queues_of(Settings.from_env(stack.environment("quarantine")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(split, "PAGES_PER_SPLIT", 1)  # the second page is planned by a second invocation
         Dispatcher(TOPOLOGY, queues, stack.handlers(), SystemClock(), retry_delay=0).run()
-    return settings
