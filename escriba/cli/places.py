@@ -24,7 +24,7 @@ from escriba.aws.stack_queues import StackQueues, stage_of
 from escriba.errors import ConfigurationError, NotFound
 from escriba.identity import job_id, parse_upload_key
 from escriba.isolation import IsolatedReader
-from escriba.ledger import DocumentRow, JobRow, Ledger
+from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, Ledger
 from escriba.local.pipeline import STATE_DIRECTORY, local_pipeline
 from escriba.memory.clock import SystemClock
 from escriba.memory.meter import MemoryMeter
@@ -33,7 +33,8 @@ from escriba.topology import TOPOLOGY
 
 _LEAST = 4  # characters of an id that name it
 Stack = Annotated[str, typer.Option(help="A deployed Core stack; without it, the local run in --out.")]
-Wanted = Annotated[str, typer.Argument(help="s3://bucket/key?versionId=... of an upload, a job's or document's id, or a file's name.")]
+WANTED = "s3://bucket/key?versionId=... of an upload, a job's or document's id, or a file's name"
+Wanted = Annotated[str, typer.Argument(help=f"{WANTED}.")]
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,13 @@ def _with_document(where: Place, job: JobRow) -> tuple[JobRow, DocumentRow | Non
         return job, where.ledger.document(job.document_id) if job.document_id else None
     except NotFound:
         return job, None
+
+
+def without_document(job: JobRow | None) -> str:
+    """Why an upload has come to no document."""
+    if job is not None and job.code == FORGOTTEN:
+        return "its event was lost; it has been sent again, and is about to be taken in"
+    return job.reason if job is not None else "it was rejected"
 
 
 def _names(wanted: str, document: DocumentRow) -> bool:
