@@ -19,6 +19,8 @@ from escriba.stages.redrive import Verdict, Wanted, failures
 
 MOST = 1000
 """Failed documents, and uploads in the inbox, that are looked at in a deployment: its history may be long."""
+COMMAND = "escriba redrive "
+"""How a line of advice begins that is a command."""
 _STATES = ("waiting", "done", "degraded", "quarantined")
 _TODO = {
     "again": "once its cause is gone",
@@ -125,12 +127,14 @@ def advice(seen: Overview, where: Place) -> list[str]:
     told = []
     if seen.violations:
         told.append("pages do not add up, which is a defect of Escriba's: keep the ledger's rows of these documents for a bug report")
-    told += [f"{state.name}: {state.alarm.todo}" for state in seen.red if state.alarm is not None]
+    if not seen.local:
+        # What they advise is for a deployment; in a local run the failures themselves say enough.
+        told += [f"{state.name}: {state.alarm.todo}" for state in seen.red if state.alarm is not None]
     if seen.local and seen.unended:
         told.append("a command was stopped: the same escriba run again goes on where it was")
     again = [reason for (reason, verdict), _ in seen.failures.most_common() if verdict == "again"]
     if again:
-        told.append(f"what failed can be sent again {_TODO['again']}: {_command(where, again)}")
+        told += [f"what failed can be sent again {_TODO['again']}:", _command(where, again)]
     verdicts = {verdict for _, verdict in seen.failures}
     told += [f"what is marked {verdict}: {_TODO[verdict]}" for verdict in ("capped", "hopeless") if verdict in verdicts]
     if seen.uploads["refused"]:
@@ -140,4 +144,4 @@ def advice(seen: Overview, where: Place) -> list[str]:
 
 def _command(where: Place, reasons: list[str]) -> str:
     reason = f" --reason {shlex.quote(reasons[0])}" if len(reasons) == 1 else ""
-    return f"escriba redrive {where.options}{reason} --dry-run"
+    return f"{COMMAND}{where.options}{reason} --dry-run"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import textwrap
 from collections import Counter
@@ -11,10 +12,10 @@ from typing import Any
 
 from escriba.alarms import ALARMS
 from escriba.cli.alarm_states import LOCAL, AlarmState
-from escriba.cli.overview import Overview, QueueState, advice
+from escriba.cli.overview import COMMAND, Overview, QueueState, advice
 from escriba.cli.places import Place
 
-_WIDTH, _LABEL = 100, 11
+_NARROWEST, _WIDEST, _LABEL = 60, 100, 11
 _MOST_REASONS = 10
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -91,10 +92,14 @@ def _counts(counts: Counter[str]) -> str:
 
 
 def _say(label: str, *lines: str) -> None:
+    width = min(_WIDEST, max(_NARROWEST, shutil.get_terminal_size().columns))
     for number, line in enumerate(lines):
         head = (label if not number else "").ljust(_LABEL)
+        if line.startswith(COMMAND):
+            sys.stdout.write(f"{head}  {line}\n")  # in one piece, to be copied
+            continue
         sys.stdout.write(
-            textwrap.fill(line, _WIDTH, initial_indent=head, subsequent_indent=" " * (_LABEL + 2), break_on_hyphens=False) + "\n"
+            textwrap.fill(line, width, initial_indent=head, subsequent_indent=" " * (_LABEL + 2), break_on_hyphens=False) + "\n"
         )
 
 
