@@ -103,7 +103,7 @@ def _points(stage: str, metric: str) -> Sequence[Any]:
         Namespace=f"{OURS}/{stage}",
         MetricName=metric,
         StartTime=now - _RUNS_LOOK_BACK,
-        EndTime=now,
+        EndTime=now + timedelta(minutes=1),  # the minute under way too
         Period=_RUNS_PERIOD,
         Statistics=["Sum"],
     )
