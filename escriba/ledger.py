@@ -17,8 +17,7 @@ from escriba.errors import PermanentError
 from escriba.identity import output_prefix
 
 DocumentState = Literal["RECEIVED", "PLANNED", "READING", "ASSEMBLING", "DONE", "PARTIAL", "REJECTED"]
-FORGOTTEN = "forgotten"
-"""The code of an upload whose event never came, and which the reconciler has sent again."""
+FORGOTTEN = "forgotten"  # the code of an upload whose event never came, and which the reconciler has sent again
 FINISHED: frozenset[DocumentState] = frozenset({"DONE", "PARTIAL", "REJECTED"})
 DELIVERED: frozenset[DocumentState] = frozenset({"DONE", "PARTIAL"})
 
@@ -39,8 +38,8 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
 class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
     """One reading and where its pages are: `total == waiting + done + degraded + quarantined` from PLANNED on.
 
-    `job_id` is the upload that has it planned; others of the same bytes only wait for it. `policy` is the policy's JSON as it stood when the upload was accepted: later edits are another reading's business. `failure` is the
-    last trouble met on the way, `reason` why the document ended REJECTED. `revision` is the newest one asked for, `started` the newest whose assembly began, `current` the newest delivered.
+    `job_id` is the upload that has it planned; others of the same bytes only wait for it. `policy` is the policy's JSON as it stood when the upload was accepted: later edits are another reading's business.
+    `failure` is the last trouble met on the way, `reason` why the document ended REJECTED. `revision` is the newest one asked for, `started` the newest whose assembly began, `current` the newest delivered.
     `moved_at` is when anything last changed, `sent_at` when its pages were sent, `prods` how often the reconciler had to send its own message again.
     """
 

@@ -48,7 +48,7 @@ def _from_value(value: dict[str, Any]) -> Any:
 
 def names(update: dict[str, Any]) -> dict[str, str]:
     """Every attribute goes by an alias, so that none can collide with DynamoDB's reserved words."""
-    expressions = update["UpdateExpression"] + update.get("ConditionExpression", "")
+    expressions = f"{update['UpdateExpression']} {update.get('ConditionExpression', '')}"
     return {alias: alias[1:] for alias in re.findall(r"#\w+", expressions)}
 
 

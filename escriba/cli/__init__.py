@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from escriba.cli import doctor, evaluate, get, put, run, show, status
+from escriba.cli import doctor, evaluate, get, put, redrive, run, show, status
 from escriba.errors import EscribaError
 
 USAGE_ERROR = 2
@@ -34,6 +34,7 @@ app.command("run")(run.run)
 app.command("show")(show.show)
 app.command("put")(put.put)
 app.command("status")(status.status)
+app.command("redrive")(redrive.redrive)
 app.command("get")(get.get)
 app.command("doctor")(doctor.doctor)
 app.add_typer(evaluate.app, name="eval")

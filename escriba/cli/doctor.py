@@ -20,7 +20,7 @@ from escriba.engines import load
 from escriba.errors import EngineMissing, EscribaError
 from escriba.health import Check
 from escriba.identity import job_id, upload_key
-from escriba.ledger import FINISHED
+from escriba.ledger import FINISHED, FORGOTTEN
 from escriba.policy import Policy, load_policy
 
 _NEEDED_MB = 2_000
@@ -109,9 +109,9 @@ def _smoke(where: Place) -> Check:
     began = time.monotonic()
     while time.monotonic() - began < _SMOKE_SECONDS:
         job = where.ledger.job(identity)
-        if job is not None and not job.document_id:
+        if job is not None and not job.document_id and job.code != FORGOTTEN:
             return Check("smoke document", "fail", f"it was rejected: {job.reason}")
-        document = where.ledger.document(job.document_id) if job is not None else None
+        document = where.ledger.document(job.document_id) if job is not None and job.document_id else None
         if document is not None and document.state in FINISHED:
             text = where.results.get(document.output_prefix + "document.txt").decode() if document.current else ""
             seconds = time.monotonic() - began

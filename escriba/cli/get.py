@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from escriba.cli.outcome import deliver_to
-from escriba.cli.places import Stack, Wanted, find, place
+from escriba.cli.places import Stack, Wanted, find, place, without_document
 from escriba.errors import ConfigurationError
 
 
@@ -24,11 +24,7 @@ def get(
     with place(stack, out) as where:
         for job, document in find(where, wanted):
             if document is None or not document.current:
-                state = (
-                    f"it is {document.state}, {document.waiting} pages are waiting"
-                    if document
-                    else (job.reason if job else "it was rejected")
-                )
+                state = f"it is {document.state}, {document.waiting} pages are waiting" if document else without_document(job)
                 raise ConfigurationError(f"nothing has been delivered for {wanted!r}: {state}")
             folder = deliver_to(to, document.name, document, where.results, taken)
             sys.stdout.write(f"{document.name}: {document.state}, {folder}\n")

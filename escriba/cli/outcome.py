@@ -82,6 +82,24 @@ def deliver(pipeline: LocalPipeline, jobs: list[tuple[Path, str]], out: Path) ->
     return results
 
 
+def refresh(pipeline: LocalPipeline, documents: list[DocumentRow], out: Path) -> list[Result]:
+    """Copy these documents' current outputs to every folder that holds earlier ones of theirs, or to one of their own."""
+    results, taken = [], set[Path]()
+    owned: dict[str, list[Path]] = {}
+    for folder in sorted(path for path in out.iterdir() if path.is_dir()):
+        owned.setdefault(_owner(folder), []).append(folder)
+    for document in documents:
+        rows = tuple(pipeline.ports.ledger.pages(document.document_id))
+        output = None
+        for folder in owned.get(document.document_id, ()):
+            output = _fill(folder, document, pipeline.ports.results)
+        if output is None and document.current:
+            output = deliver_to(out, document.name, document, pipeline.ports.results, taken)
+        reason = _lost(rows) if document.state == "PARTIAL" else document.reason
+        results.append(Result(Path(document.name), document.state, reason, document, rows, output))
+    return results
+
+
 def _folder(out: Path, stem: str, document_id: str, taken: set[Path]) -> Path:
     """`out/<stem>`, or with a number behind it where that is another input's, of this run or an earlier one."""
     for number in itertools.count(1):
@@ -102,7 +120,10 @@ def _owner(folder: Path) -> str:
 
 def deliver_to(out: Path, name: str, document: DocumentRow, results: ObjectStore, taken: set[Path]) -> Path:
     """Copy a document's current outputs to a folder below `out` named after `name`; adds it to `taken`. Raises OSError."""
-    folder = _folder(out, Path(name).stem.lstrip(".") or "document", document.document_id, taken)
+    return _fill(_folder(out, Path(name).stem.lstrip(".") or "document", document.document_id, taken), document, results)
+
+
+def _fill(folder: Path, document: DocumentRow, results: ObjectStore) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for key in results.keys(document.output_prefix):
         results.download(key, folder / key.rpartition("/")[2])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,30 +14,59 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import typer
 
 from escriba.aws.clients import client
+from escriba.aws.events import EventBridgeBus
 from escriba.aws.ledger import DynamoLedger
 from escriba.aws.objects import S3ObjectStore
+from escriba.aws.recovery import DynamoRecovery
+from escriba.aws.secrets import SecretsManager
 from escriba.aws.stack import refusals, stack_outputs
+from escriba.aws.stack_queues import StackQueues, stage_of
 from escriba.errors import ConfigurationError, NotFound
 from escriba.identity import job_id, parse_upload_key
-from escriba.ledger import DocumentRow, JobRow, Ledger
+from escriba.isolation import IsolatedReader
+from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, Ledger
 from escriba.local.pipeline import STATE_DIRECTORY, local_pipeline
 from escriba.memory.clock import SystemClock
-from escriba.ports import ObjectStore
+from escriba.memory.meter import MemoryMeter
+from escriba.ports import ObjectStore, Ports
+from escriba.topology import TOPOLOGY
 
 _LEAST = 4  # characters of an id that name it
 Stack = Annotated[str, typer.Option(help="A deployed Core stack; without it, the local run in --out.")]
-Wanted = Annotated[str, typer.Argument(help="s3://bucket/key?versionId=... of an upload, a job's or document's id, or a file's name.")]
+WANTED = "s3://bucket/key?versionId=... of an upload, a job's or document's id, or a file's name"
+Wanted = Annotated[str, typer.Argument(help=f"{WANTED}.")]
 
 
 @dataclass(frozen=True)
 class Place:
-    """`name` is for people; `inbox_bucket` is part of every job's identity."""
+    """`name` is for people, `stage` the deployment's, `folder` the local run's; each is empty in the other's place."""
 
     name: str
-    inbox_bucket: str
-    inbox: ObjectStore
-    results: ObjectStore
-    ledger: Ledger
+    ports: Ports
+    stage: str = ""
+    folder: Path | None = None
+
+    @property
+    def inbox(self) -> ObjectStore:
+        return self.ports.inbox
+
+    @property
+    def results(self) -> ObjectStore:
+        return self.ports.results
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.ports.ledger
+
+    @property
+    def inbox_bucket(self) -> str:
+        """Part of every job's identity."""
+        return self.ports.inbox.bucket
+
+    @property
+    def options(self) -> str:
+        """What names this place to a command of ours."""
+        return f"--out {shlex.quote(str(self.folder))}" if self.folder is not None else f"--stack {shlex.quote(self.name)}"
 
 
 @contextmanager
@@ -43,15 +74,35 @@ def place(stack: str, out: Path) -> Iterator[Place]:
     """The stack of this name or, without one, the local run in `out`. Raises `ConfigurationError`."""
     if stack:
         with refusals():
-            outputs = stack_outputs(stack)
-            inbox, results = (S3ObjectStore(client("s3"), outputs[key]) for key in ("InboxBucket", "ResultsBucket"))
-            ledger = DynamoLedger(client("dynamodb"), outputs["LedgerTable"], SystemClock())
-            yield Place(stack, outputs["InboxBucket"], inbox, results, ledger)
+            yield Place(stack, _stack_ports(stack_outputs(stack), stage_of(stack)), stage=stage_of(stack))
         return
+    check_is_run(out)
+    with local_pipeline(out) as pipeline:
+        yield Place(str(out), pipeline.ports, folder=out)
+
+
+def check_is_run(out: Path) -> None:
+    """Raises `ConfigurationError` when no local run has left anything there."""
     if not (out / STATE_DIRECTORY / "journal.sqlite").is_file():
         raise ConfigurationError(f"{out} holds no run; name the folder that you gave to escriba run with --out, or a stack with --stack")
-    with local_pipeline(out) as pipeline:
-        yield Place(str(out), pipeline.settings.inbox_bucket, pipeline.ports.inbox, pipeline.ports.results, pipeline.ports.ledger)
+
+
+def _stack_ports(outputs: Mapping[str, str], stage: str) -> Ports:
+    """What a person's commands need of a deployed stack; nothing is read here, so the reader starts no process."""
+    clock = SystemClock()
+    return Ports(
+        inbox=S3ObjectStore(client("s3"), outputs["InboxBucket"]),
+        results=S3ObjectStore(client("s3"), outputs["ResultsBucket"]),
+        ledger=DynamoLedger(client("dynamodb"), outputs["LedgerTable"], clock),
+        recovery=DynamoRecovery(client("dynamodb"), outputs["LedgerTable"], clock),
+        queues=StackQueues(stage, TOPOLOGY),
+        events=EventBridgeBus(client("events"), outputs.get("EventBus", "")),
+        clock=clock,
+        meter=MemoryMeter(),
+        reader=IsolatedReader(),
+        secrets=SecretsManager(client("secretsmanager")),
+        scratch=Path(tempfile.gettempdir()),
+    )
 
 
 def find(where: Place, wanted: str) -> list[tuple[JobRow | None, DocumentRow | None]]:
@@ -85,6 +136,13 @@ def _with_document(where: Place, job: JobRow) -> tuple[JobRow, DocumentRow | Non
         return job, where.ledger.document(job.document_id) if job.document_id else None
     except NotFound:
         return job, None
+
+
+def without_document(job: JobRow | None) -> str:
+    """Why an upload has come to no document."""
+    if job is not None and job.code == FORGOTTEN:
+        return "its event was lost; it has been sent again, and is about to be taken in"
+    return job.reason if job is not None else "it was rejected"
 
 
 def _names(wanted: str, document: DocumentRow) -> bool:

@@ -17,8 +17,9 @@ from escriba.cli import outcome
 from escriba.cli.progress import Progress
 from escriba.errors import ConfigurationError
 from escriba.local.dispatcher import Dispatcher
-from escriba.local.pipeline import STATE_DIRECTORY, local_pipeline
+from escriba.local.pipeline import STATE_DIRECTORY, LocalPipeline, local_pipeline
 from escriba.policy import Policy
+from escriba.stages.reconcile import reconcile as reconcile_stage
 from lambdas import assemble_document, canary, quarantine, recognise_pages, reconcile, split_document
 
 HANDLERS = {
@@ -57,19 +58,31 @@ def read_files(
             pipeline.put_secret(_PASSWORDS, "\n".join(passwords))
         pipeline.resume()
         jobs = [(path, pipeline.upload(path, wishes)) for path in files]
-        dispatcher = pipeline.dispatcher(HANDLERS, workers=workers or os.cpu_count() or 1)
         with progress:
-            with _interruptible(dispatcher) as interrupted:
-                dispatcher.run()
-            if interrupted.is_set():
-                sys.stderr.write("escriba: stopped; nothing is lost, run the same command again to go on\n")
-                raise typer.Exit(_INTERRUPTED)
+            work(pipeline, workers)
             progress.phase = "copying the results"
             results = outcome.deliver(pipeline, jobs, out)
             if report:
                 progress.phase = "drawing the report"
                 outcome.write_report(pipeline, results, out)
     return results
+
+
+def work(pipeline: LocalPipeline, workers: int) -> None:
+    """Work until every queue is empty, then reconcile, which looks whether every page is accounted for. Ctrl-C ends the command with 130."""
+    dispatcher = pipeline.dispatcher(HANDLERS, workers=workers or os.cpu_count() or 1)
+    with _interruptible(dispatcher) as interrupted:
+        dispatcher.run()
+    if interrupted.is_set():
+        sys.stderr.write("escriba: stopped; nothing is lost, run the same command again to go on\n")
+        raise typer.Exit(_INTERRUPTED)
+    found = reconcile_stage(pipeline.ports)
+    pipeline.ports.meter.flush()
+    if found.violations:
+        sys.stderr.write(
+            f"escriba: the pages of {found.violations} documents do not add up, which is a defect of Escriba's; "
+            "escriba status names them, keep the folder for a bug report\n"
+        )
 
 
 @contextmanager

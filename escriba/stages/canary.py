@@ -12,7 +12,7 @@ import msgspec
 
 from escriba.errors import NotFound
 from escriba.identity import job_id, output_prefix, upload_key
-from escriba.ledger import FINISHED, DocumentRow
+from escriba.ledger import FINISHED, FORGOTTEN, DocumentRow
 from escriba.ports import Ports
 from escriba.stages.figures import CANARY
 
@@ -63,7 +63,7 @@ def _sent_before(ports: Ports) -> list[Sent]:
 def _judge(sent: Sent, ports: Ports) -> str:
     """What is wrong with it, in one sentence; empty when it came back with its nonce. What has ended is cleared away."""
     job = ports.ledger.job(sent.job_id)
-    if job is None:
+    if job is None or job.code == FORGOTTEN:
         return "it was not taken in"
     if not job.document_id:
         return f"it was rejected: {job.reason}"

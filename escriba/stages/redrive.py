@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from escriba.identity import job_id
 from escriba.ledger import SURROUNDINGS, DocumentRow, PagesRow
@@ -15,6 +16,8 @@ from escriba.stages.split import request
 
 MAX_REDRIVES = 3
 """How often a page is sent again by hand: what failed for good so often costs more than it will ever give."""
+Verdict = Literal["again", "capped", "hopeless"]
+"""Whether it can be sent again, has been as often as is allowed, or failed by its own bytes and would do so again."""
 USD_PER_PAGE = {"ocr": 0.00022, "text_layer": 0.000003}
 """What reading a page once costs on AWS: docs/deploy.md, "What 1,000 pages cost"."""
 
@@ -57,12 +60,20 @@ class Failed:
         """What reading it once more is estimated to cost."""
         return self.pages * USD_PER_PAGE[self.row.route if self.row else "ocr"]
 
+    @property
+    def verdict(self) -> Verdict:
+        """What a redrive would do with it."""
+        if self.row is not None:
+            return "again" if self.row.redrives < MAX_REDRIVES else "capped"
+        return "again" if self.document is None or self.document.code in SURROUNDINGS else "hopeless"
+
 
 @dataclass
 class Plan:
-    """What a redrive would do. `capped` has been sent again as often as is allowed, `hopeless` failed by its own bytes."""
+    """What a redrive would do: `again` is to be sent, `over` is what the limit leaves for the next one; see `Verdict` for the others."""
 
     again: list[Failed] = field(default_factory=list)
+    over: int = 0
     capped: int = 0
     hopeless: int = 0
 
@@ -81,21 +92,26 @@ class Plan:
 def plan(wanted: Wanted, limit: int, ports: Ports) -> Plan:
     """Look for what failed, at most `limit` things; changes nothing."""
     made = Plan()
-    for failed in _failures(wanted, ports):
-        if wanted.reason.casefold() not in failed.reason.casefold():
-            continue
-        if failed.row is not None and failed.row.redrives >= MAX_REDRIVES:
+    for failed in failures(wanted, ports):
+        if failed.verdict == "capped":
             made.capped += 1
-        elif failed.row is None and failed.document is not None and failed.document.code not in SURROUNDINGS:
+        elif failed.verdict == "hopeless":
             made.hopeless += 1
         elif len(made.again) < limit:
             made.again.append(failed)
+        else:
+            made.over += 1
     return made
 
 
 def redrive(made: Plan, ports: Ports) -> int:
     """Send what the plan names; returns how much of it was still there to be sent."""
     return sum(_send(failed, ports) for failed in made.again)
+
+
+def failures(wanted: Wanted, ports: Ports) -> Iterator[Failed]:
+    """Everything that failed and is wanted."""
+    return (failed for failed in _failures(wanted, ports) if wanted.reason.casefold() in failed.reason.casefold())
 
 
 def _failures(wanted: Wanted, ports: Ports) -> Iterator[Failed]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 
 import boto3
@@ -36,8 +37,11 @@ def dynamo() -> Iterator[DynamoLedger]:
 
 @pytest.fixture
 def stack() -> Iterator[str]:
-    """A stack whose outputs name the embedded AWS's buckets and table."""
+    """A stack whose outputs name the embedded AWS's buckets and table, with queues named as a deployment's."""
     with embedded_aws(TOPOLOGY) as settings:
+        sqs = boto3.client("sqs")
+        queues = {spec.name: sqs.create_queue(QueueName=f"escriba-test--{spec.name}")["QueueUrl"] for spec in TOPOLOGY.all_queues()}
+        os.environ.update(settings.model_copy(update={"queues": queues}).to_env())  # restored with the embedded AWS
         named = {"InboxBucket": settings.inbox_bucket, "ResultsBucket": settings.results_bucket, "LedgerTable": settings.ledger_table}
         template = {
             "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 from typer.testing import CliRunner, Result
@@ -12,8 +13,10 @@ from typer.testing import CliRunner, Result
 from escriba.aws.stack import refusals
 from escriba.cli import app
 from escriba.cli.reading import HANDLERS
-from escriba.errors import ConfigurationError
+from escriba.errors import ConfigurationError, EngineOutOfMemory
 from escriba.identity import policy_key
+from escriba.isolation import IsolatedReader
+from escriba.ledger import FORGOTTEN, JobRow
 from escriba.local.dispatcher import Dispatcher
 from escriba.messages import object_created
 from escriba.policy import Policy
@@ -66,6 +69,78 @@ def test_put_status_get_and_show_on_a_stack(stack: str, tmp_path: Path) -> None:
     assert "nothing has been delivered" in str(refused.exception)
     unknown = escriba("status", "nothing.pdf", "--stack", stack)
     assert "knows no document 'nothing.pdf'; it knows bad.pdf, good.pdf" in str(unknown.exception)
+
+
+def test_status_of_the_whole_stack_and_a_redrive(stack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that their reader failed are named with their reason; the redrive sends them, and a second one finds nothing more."""
+    (tmp_path / "a.pdf").write_bytes(text_pdf("some text on a page", "and on another"))
+    address = escriba("put", tmp_path / "a.pdf", "--stack", stack, "--tenant", "acme").stdout.split()[1]
+    waiting = json.loads(escriba("status", "--stack", stack, "--json").stdout)
+    assert waiting["inbox"] == {"not taken in yet": 1}
+    whole = IsolatedReader.read
+
+    def out_of_memory(*_: object) -> None:
+        raise EngineOutOfMemory("the reader needed more than its 2752 MiB of memory")
+
+    monkeypatch.setattr(IsolatedReader, "read", out_of_memory)
+    read_everything([address])
+    monkeypatch.setattr(IsolatedReader, "read", whole)
+    cloudwatch = boto3.client("cloudwatch")
+    for name in ("pages-quarantined", "canary-silent"):
+        cloudwatch.put_metric_alarm(AlarmName=f"escriba-test-{name}", EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold")
+    cloudwatch.set_alarm_state(AlarmName="escriba-test-pages-quarantined", StateValue="ALARM", StateReason="x")
+    cloudwatch.put_metric_data(Namespace="Escriba/test", MetricData=[{"MetricName": "CanaryRuns", "Value": 1}])
+    seen = escriba("status", "--stack", stack)
+    assert seen.exit_code == 1, seen.output
+    for sentence in (
+        "1 PARTIAL",
+        "2 = 0 done + 0 degraded + 2 quarantined + 0 waiting",
+        "conserved: counted again for 1 document",
+        "2 pages: the reader needed more than its 2752 MiB of memory",
+        "RED pages-quarantined",
+        "pages             0 waiting",
+        f"escriba redrive --stack {stack} --reason 'the reader needed more than its 2752 MiB of memory' --dry-run",
+    ):
+        assert sentence in seen.stdout
+    assert "canary     last ran" in seen.stdout
+    assert "reconciler has not run within three hours" in seen.stdout
+    for asked in (("--document", "b.pdf"), ("--tenant", "other"), ("--reason", "killed"), ("--since", "2999-01-01")):
+        assert "Nothing that can be sent again" in escriba("redrive", "--stack", stack, "--yes", *asked).stdout
+    dry = escriba("redrive", "--stack", stack, "--dry-run", "--max", 1)
+    assert "1 more are over --max" in dry.stdout
+    unasked = escriba("redrive", "--stack", stack)
+    assert "add --yes to send it" in str(unasked.exception)
+    assert json.loads(escriba("status", "--stack", stack, "--json").stdout)["queues"]["pages"]["visible"] == 0
+    sent = escriba("redrive", "--stack", stack, "--reason", "MEMORY", "--since", "2h", "--yes")
+    assert "Sent 2 again; see escriba status" in sent.stdout
+    assert json.loads(escriba("status", "--stack", stack, "--json").stdout)["queues"]["pages"]["visible"] == 2
+    assert "Nothing" in escriba("redrive", "--stack", stack, "--yes").stdout
+    read_everything([])
+    told = json.loads(escriba("status", "a.pdf", "--stack", stack, "--json").stdout)
+    assert (told["state"], told["done"], told["revision"]) == ("DONE", 2, 2)
+
+
+def test_an_upload_whose_event_was_lost_is_not_called_rejected(stack: str) -> None:
+    """It is received, until it is taken in."""
+    worker_ports().recovery.note_upload(JobRow(job_id="job", tenant="acme", key="inbox/acme/default/a.pdf", code=FORGOTTEN, resends=1))
+    told = json.loads(escriba("status", "job", "--stack", stack, "--json").stdout)
+    assert told["state"] == "RECEIVED"
+    assert "its event was lost" in told["reason"]
+    assert "its event was lost" in str(escriba("get", "job", "--stack", stack).exception)
+
+
+def test_a_redrive_of_a_stack_without_our_queues_is_refused(stack: str) -> None:
+    """With the queue's name, and the way out."""
+    boto3.client("sqs").delete_queue(QueueUrl=boto3.client("sqs").get_queue_url(QueueName="escriba-test--intake")["QueueUrl"])
+    result = escriba("status", "--stack", stack)
+    assert isinstance(result.exception, ConfigurationError)
+    assert "there is no queue escriba-test--intake" in str(result.exception)
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2w", "-1h"])
+def test_a_time_that_is_none_is_refused(stack: str, since: str) -> None:
+    """With what can be written."""
+    assert "is no time; write 2026-11-24" in str(escriba("redrive", f"--since={since}", "--stack", stack).exception)
 
 
 def test_what_is_no_stack_of_ours_is_said(stack: str) -> None:

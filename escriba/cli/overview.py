@@ -1,0 +1,147 @@
+"""The whole of a place at one moment: documents, pages, queues, uploads, failures, alarms, and what a person should do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+from escriba.cli.alarm_states import AlarmState, LastRun, last_runs, local_alarms, stack_alarms
+from escriba.cli.places import Place
+from escriba.conservation import conservation_violation
+from escriba.identity import job_id
+from escriba.ledger import FORGOTTEN, DocumentRow, has_ended
+from escriba.ports import Depth
+from escriba.stages.figures import CANARY
+from escriba.stages.redrive import Verdict, Wanted, failures
+
+MOST = 1000
+"""Failed documents, and uploads in the inbox, that are looked at in a deployment: its history may be long."""
+COMMAND = "escriba redrive "
+"""How a line of advice begins that is a command."""
+_STATES = ("waiting", "done", "degraded", "quarantined")
+_TODO = {
+    "again": "once its cause is gone",
+    "capped": "it has been sent again as often as is allowed; upload the document under another policy",
+    "hopeless": "it would fail again: get another file",
+}
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """A queue: what is in it, and the seconds that its oldest message has waited, None where that is not known."""
+
+    name: str
+    depth: Depth
+    oldest: float | None
+
+
+@dataclass
+class Overview:
+    """`documents` counts by state, `pages` by state; `failures` counts pages (documents without pages as one) by reason and verdict.
+
+    `checked` is how many documents' pages were counted again, `violations` a sentence for each that does not add up; `unended` documents
+    have neither been delivered nor rejected. `partly` says that failures or uploads are too many to have all been looked at.
+    """
+
+    local: bool
+    documents: Counter[str] = field(default_factory=Counter)
+    pages: Counter[str] = field(default_factory=Counter)
+    unended: int = 0
+    oldest_unended: float = 0.0
+    checked: int = 0
+    violations: list[str] = field(default_factory=list)
+    failures: Counter[tuple[str, Verdict]] = field(default_factory=Counter)
+    queues: list[QueueState] = field(default_factory=list)
+    uploads: Counter[str] = field(default_factory=Counter)
+    alarms: list[AlarmState] = field(default_factory=list)
+    runs: list[LastRun] = field(default_factory=list)
+    partly: bool = False
+
+    @property
+    def red(self) -> list[AlarmState]:
+        return [alarm for alarm in self.alarms if alarm.state == "red"]
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing needs a person."""
+        return not (self.red or self.violations or self.failures or self.uploads["refused"] or (self.local and self.unended))
+
+
+def look(where: Place) -> Overview:
+    """Look at everything; changes nothing."""
+    now = where.ports.clock.now().timestamp()
+    seen = Overview(local=where.folder is not None)
+    documents = list(_documents(where))
+    seen.partly = not seen.local and len(documents) >= MOST
+    for document in documents:
+        _take_in(document, where, now, seen)
+    for failed in islice(failures(Wanted(), where.ports), MOST if not seen.local else None):
+        seen.failures[failed.reason, failed.verdict] += max(1, failed.pages)
+    if where.folder is not None:
+        seen.alarms = local_alarms(where.folder, now)
+        return seen
+    seen.queues = [QueueState(name, queue.depth(), queue.oldest()) for name, queue in where.ports.queues.items()]
+    _uploads(where, seen)
+    seen.alarms, seen.runs = stack_alarms(where.stage), last_runs(where.stage)
+    return seen
+
+
+def _documents(where: Place) -> Iterator[DocumentRow]:
+    """All of a local run; of a deployment those under way and those that failed, for the others are history."""
+    if where.folder is not None:
+        return where.ledger.documents()
+    under_way = (document for document in where.ports.recovery.in_flight() if document.tenant != CANARY)
+    return chain(under_way, islice(where.ports.recovery.failed(), MOST))
+
+
+def _take_in(document: DocumentRow, where: Place, now: float, seen: Overview) -> None:
+    seen.documents[document.state] += 1
+    for state in _STATES:
+        seen.pages[state] += getattr(document, state)
+    if not has_ended(document):
+        seen.unended += 1
+        seen.oldest_unended = max(seen.oldest_unended, now - max(document.received_at, document.sent_at))
+    violation = conservation_violation(document, list(where.ledger.pages(document.document_id)))
+    if violation and where.ledger.document(document.document_id) == document:
+        # Rows read while it moves prove nothing.
+        seen.violations.append(f"{document.name} ({document.document_id}): {violation}")
+    seen.checked += 1
+
+
+def _uploads(where: Place, seen: Overview) -> None:
+    for upload in islice(where.inbox.versions("inbox/"), MOST):
+        job = where.ledger.job(job_id(where.inbox_bucket, upload.key, upload.version))
+        # One with a document has been taken in and is about to leave the inbox.
+        if job is None or job.code == FORGOTTEN:
+            seen.uploads["not taken in yet"] += 1
+        elif not job.document_id:
+            seen.uploads["refused"] += 1
+    seen.partly |= seen.uploads.total() >= MOST
+
+
+def advice(seen: Overview, where: Place) -> list[str]:
+    """What to do next, most urgent first, a sentence or a command each; empty when there is nothing."""
+    told = []
+    if seen.violations:
+        told.append("pages do not add up, which is a defect of Escriba's: keep the ledger's rows of these documents for a bug report")
+    if not seen.local:
+        # What they advise is for a deployment; in a local run the failures themselves say enough.
+        told += [f"{state.name}: {state.alarm.todo}" for state in seen.red if state.alarm is not None]
+    if seen.local and seen.unended:
+        told.append("a command was stopped: the same escriba run again goes on where it was")
+    again = [reason for (reason, verdict), _ in seen.failures.most_common() if verdict == "again"]
+    if again:
+        told += [f"what failed can be sent again {_TODO['again']}:", _command(where, again)]
+    verdicts = {verdict for _, verdict in seen.failures}
+    told += [f"what is marked {verdict}: {_TODO[verdict]}" for verdict in ("capped", "hopeless") if verdict in verdicts]
+    if seen.uploads["refused"]:
+        told.append("uploads that were refused stay in the inbox: escriba status s3://... says why of each")
+    return told
+
+
+def _command(where: Place, reasons: list[str]) -> str:
+    reason = f" --reason {shlex.quote(reasons[0])}" if len(reasons) == 1 else ""
+    return f"{COMMAND}{where.options}{reason} --dry-run"
