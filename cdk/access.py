@@ -16,14 +16,14 @@ from escriba.topology import WATCH
 class Access:
     """What one function does to the world.
 
-    Queues it sends to; keys of the results bucket it reads and writes; whether it adds rows, takes uploads in, announces documents, hastens
+    Queues it sends to; keys of the results bucket it reads and writes; what it asks of the ledger; whether it takes uploads in, announces documents, hastens
     messages that failed, looks after what is under way, or is the canary.
     """
 
     sends: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
-    adds_rows: bool = True
+    ledger: tuple[str, ...] = ("GetItem", "Query", "UpdateItem", "PutItem")
     takes_uploads: bool = False
     announces: bool = False
     hastens: bool = False
@@ -44,17 +44,19 @@ ACCESS = {
     ),
     # It reads documents/* only to be told what it has just written: an upload in parts ends with a HEAD.
     "assemble_document": Access(
-        reads=("originals/*", "readings/*", "documents/*"), writes=("documents/*",), adds_rows=False, announces=True
+        reads=("originals/*", "readings/*", "documents/*"),
+        writes=("documents/*",),
+        ledger=("GetItem", "Query", "UpdateItem"),
+        announces=True,
     ),
     "reconcile": Access(sends=("intake", "pages", "assemble"), announces=True, reconciles=True),
-    "canary": Access(reads=("canary/*", "documents/canary/*"), writes=("canary/*",), adds_rows=False, sings=True),
+    "canary": Access(reads=("canary/*", "documents/canary/*"), writes=("canary/*",), ledger=("GetItem", "Query", "DeleteItem"), sings=True),
     "quarantine": Access(sends=("pages", "assemble"), announces=True),
 }
 UPLOADS = "inbox/*"
 CANARYS_UPLOADS = "inbox/canary/*"
 CANARYS_OWN = ("originals/canary/*", "readings/*", "documents/canary/*")
 _COLON = cdk.ArnFormat.COLON_RESOURCE_NAME
-_LEDGER = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem")
 _IDEMPOTENCY = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
 # ReEncrypt and Encrypt are DynamoDB's: it uses the table's key in the caller's name.
 _CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
@@ -68,7 +70,7 @@ def grant(role: iam.Role, access: Access, consumes: tuple[str, ...], resources: 
     if access.hastens:
         _allow(role, ("sqs:ChangeMessageVisibility",), *(resources.queues[name].queue_arn for name in consumes))
     _allow(role, _KEY, resources.key.key_arn)
-    _allow(role, (*_LEDGER, *(["dynamodb:PutItem"] if access.adds_rows else [])), resources.ledger.table_arn)
+    _allow(role, tuple(f"dynamodb:{verb}" for verb in access.ledger), resources.ledger.table_arn)
     if access.sends:
         _allow(role, ("sqs:SendMessage",), *(resources.queues[name].queue_arn for name in access.sends))
     if access.reads:
@@ -101,7 +103,6 @@ def _let_sing(role: iam.Role, resources: Resources) -> None:
     _allow(role, ("s3:PutObject",), resources.inbox.arn_for_objects(CANARYS_UPLOADS))
     # Readings are named by document and not by tenant; what is deleted by mistake can be brought back for thirty days.
     _allow(role, ("s3:DeleteObject",), *map(resources.results.arn_for_objects, CANARYS_OWN))
-    _allow(role, ("dynamodb:DeleteItem",), resources.ledger.table_arn)
     acknowledgments.key_prefixes(role, resources.inbox, [CANARYS_UPLOADS])
     acknowledgments.key_prefixes(role, resources.results, CANARYS_OWN)
 

@@ -165,6 +165,12 @@ NEVER_CALLED = {
         "s3:ListBucket results": ABSENT,
         "s3:AbortMultipartUpload results/documents/*": IN_PARTS,
     },
+    "reconcile": OF_ALL
+    | {
+        "events:PutEvents escriba-dev": "a document whose messages are lost again and again ends here",
+        "s3:DeleteObjectVersion inbox/inbox/*": "an upload whose process died after it was taken in is taken out of the inbox",
+    },
+    "canary": OF_ALL | {"s3:AbortMultipartUpload results/canary/*": IN_PARTS},
     "quarantine": OF_ALL
     | {f"sqs:{action} {queue}-dlq": LAMBDA for action in POLLED for queue in ("intake", "pages", "assemble")}
     | {
@@ -173,6 +179,11 @@ NEVER_CALLED = {
         "events:PutEvents escriba-dev": "a document that can be neither split nor assembled ends here",
     },
 }
+
+
+def test_every_function_is_looked_at() -> None:
+    """One set of reasons a function."""
+    assert NEVER_CALLED.keys() == ACCESS.keys()
 
 
 @pytest.mark.parametrize("function", NEVER_CALLED)
