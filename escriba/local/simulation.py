@@ -39,9 +39,11 @@ class Simulation:
         clock: MovableClock,
         store: MetricStore,
         duration: Duration,
+        *,
+        poll: float = POLL,
     ) -> None:
         self.topology, self.queues, self.handlers = topology, queues, dict(handlers)
-        self.clock, self.store, self.duration = clock, store, duration
+        self.clock, self.store, self.duration, self._every = clock, store, duration, poll
         self.disabled: set[str] = set()
         self.throttled: set[str] = set()
         self.on_minute: list[Callable[[], None]] = []
@@ -81,11 +83,11 @@ class Simulation:
                 continue
             for name in spec.consumes:
                 self._consume(spec, self.queues[name])
-        self.at(POLL, self._poll)
+        self.at(self._every, self._poll)
 
     def _consume(self, spec: FunctionSpec, queue: Queue) -> None:
         if spec.name in self.throttled:
-            if queue.depth().visible and self.now % MINUTE < POLL:
+            if queue.depth().visible and self.now % MINUTE < self._every:
                 self._lambda(spec, "Throttles", 1)
             return
         while self._running[spec.name] < spec.max_concurrency and (deliveries := queue.receive(spec.batch_size)):

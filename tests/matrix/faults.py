@@ -162,25 +162,12 @@ def assemble_crashes(world: World) -> Heal:
 
 
 def messages_duplicated(world: World) -> Heal:
-    return _sends(world, lambda bodies: [*bodies, *bodies])
+    return world.change_sends(lambda bodies: [*bodies, *bodies])
 
 
 def messages_lost(world: World) -> Heal:
     chance = random.Random(3)
-    return _sends(world, lambda bodies: [body for body in bodies if chance.random() >= 0.1])
-
-
-def _sends(world: World, change: Callable[[list[str]], list[str]]) -> Heal:
-    queues = [queue for name, queue in world.pipeline.queues.items() if not name.endswith("-dlq")]
-    for queue in queues:
-        whole = queue.send
-        queue.send = lambda bodies, whole=whole, **kwargs: whole(change(list(bodies)), **kwargs)  # type: ignore[method-assign,misc]
-
-    def heal() -> None:
-        for queue in queues:
-            del queue.send  # type: ignore[method-assign]
-
-    return heal
+    return world.change_sends(lambda bodies: [body for body in bodies if chance.random() >= 0.1])
 
 
 def ten_times_slower(world: World) -> Heal:

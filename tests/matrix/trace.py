@@ -11,7 +11,7 @@ from escriba.alarms import ALARMS, Alarm
 from escriba.local.alarm_evaluator import changes, is_red
 from escriba.local.metrics import MetricStore
 from tests.matrix.faults import FAULTS, Fault
-from tests.matrix.world import HOUR, MINUTE, world
+from tests.matrix.world import HOUR, MINUTE, World, world
 
 BEFORE, AFTER = HOUR, 4 * HOUR
 """Seconds of the ordinary stream before a fault, and of quiet after it."""
@@ -36,32 +36,36 @@ class Trace:
 
 @cache
 def trace(name: str) -> Trace:
-    """The fault's trace, made once a process."""
-    fault = next(fault for fault in FAULTS if fault.name == name)
+    """The fault's trace on the in-memory adapters, made once a process."""
     with world() as here:
-        warm = here.simulation.now + BEFORE
-        here.stream(BEFORE)
-        began = here.simulation.now
-        heal = fault.begin(here)
-        here.stream(fault.minutes * MINUTE, fault.every, (lambda: fault.upload(here)) if fault.upload else None)
-        heal()
-        here.stream(HOUR)
-        here.simulation.run(AFTER)
-        redriven = 0
-        if fault.redriven:
-            redriven = here.redrive()
-            here.simulation.run(HOUR)
-        return Trace(
-            fault,
-            here.store,
-            warm,
-            began,
-            here.simulation.now,
-            Counter("UNKNOWN" if document is None else document.state for document in here.documents()),
-            tuple(here.violations),
-            max(here.reader.reads_of.values()),
-            redriven,
-        )
+        return run_through(next(fault for fault in FAULTS if fault.name == name), here)
+
+
+def run_through(fault: Fault, here: World, after: float = AFTER) -> Trace:
+    """The ordinary stream, the fault, its end, an hour of the stream, `after` seconds of quiet, and a redrive where one is documented."""
+    warm = here.simulation.now + BEFORE
+    here.stream(BEFORE)
+    began = here.simulation.now
+    heal = fault.begin(here)
+    here.stream(fault.minutes * MINUTE, fault.every, (lambda: fault.upload(here)) if fault.upload else None)
+    heal()
+    here.stream(HOUR)
+    here.simulation.run(after)
+    redriven = 0
+    if fault.redriven:
+        redriven = here.redrive()
+        here.simulation.run(HOUR)
+    return Trace(
+        fault,
+        here.store,
+        warm,
+        began,
+        here.simulation.now,
+        Counter("UNKNOWN" if document is None else document.state for document in here.documents()),
+        tuple(here.violations),
+        max(here.reader.reads_of.values()),
+        redriven,
+    )
 
 
 def first_red(alarm: Alarm, seen: Trace) -> float | None:

@@ -79,6 +79,15 @@ class World:
 
     def __init__(self, scratch: Path) -> None:
         self.clock, self.store, self.reader = ManualClock(), MetricStore(), CountingReader()
+        self._make(scratch)
+        self.simulation.on_minute.append(self._check_conservation)
+        self.slow = 1.0
+        self.ocr_seconds = OCR_SECONDS
+        self.jobs: list[str] = []
+        self.violations: list[str] = []
+        self.routes = "tto"
+
+    def _make(self, scratch: Path) -> None:
         self.meter = MeasuringMeter(self.store, self.clock, OURS)
         self.pipeline = InMemoryPipeline(reader=self.reader, scratch=scratch, clock=self.clock, meter=self.meter)
         self.inbox = TellingInbox(versioned=True, bucket="inbox", clock=self.clock)
@@ -87,12 +96,6 @@ class World:
         handlers = self.pipeline.handlers()
         handlers["canary"] = self.pipeline.scheduled(lambda ports: canary.sing(ports, {"digital": _says("t"), "scanned": _says("o")}))
         self.simulation = Simulation(TOPOLOGY, self.pipeline.queues, handlers, self.clock, self.store, self._duration)
-        self.simulation.on_minute.append(self._check_conservation)
-        self.slow = 1.0
-        self.ocr_seconds = OCR_SECONDS
-        self.jobs: list[str] = []
-        self.violations: list[str] = []
-        self.routes = "tto"
 
     @property
     def ports(self) -> Ports:
@@ -101,6 +104,19 @@ class World:
     def put_on(self, **ports: object) -> None:
         """Work on other ports from now on."""
         self.pipeline.ports = _with(self.pipeline.ports, **ports)
+
+    def change_sends(self, change: Callable[[list[str]], list[str]]) -> Callable[[], None]:
+        """What is sent to the queues, dead letters apart, is changed on its way; the answer ends that."""
+        queues = [queue for name, queue in self.pipeline.queues.items() if not name.endswith("-dlq")]
+        for queue in queues:
+            whole = queue.send
+            queue.send = lambda bodies, whole=whole, **kwargs: whole(change(list(bodies)), **kwargs)  # type: ignore[method-assign,misc]
+
+        def heal() -> None:
+            for queue in queues:
+                del queue.send  # type: ignore[method-assign]
+
+        return heal
 
     def _tell(self, key: str, version: str, size: int) -> None:
         event = object_created("inbox", key, version, size, self.clock.now())
@@ -111,7 +127,7 @@ class World:
         seed = f"document {len(self.jobs)}"
         key = upload_key(tenant, "default", f"{seed}.pdf")
         version = self.inbox.put(key, json.dumps({"routes": routes or self.routes, "seed": seed, **made}).encode())
-        self.jobs.append(job_id("inbox", key, version))
+        self.jobs.append(job_id(self.inbox.bucket, key, version))
         return self.jobs[-1]
 
     def upload_garbage(self) -> None:

@@ -1,0 +1,79 @@
+"""The matrix on moto: the real handlers, DynamoDB's conditions, SQS's receipts, Powertools' metrics."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from escriba.alarms import ALARMS, OURS
+from escriba.aws.clients import client
+from tests.matrix.faults import FAULTS, poison_page
+from tests.matrix.moto_world import moto_world
+from tests.matrix.trace import faults_found, run_through
+from tests.matrix.world import HOUR, MINUTE
+
+ON_MOTO = (
+    "split-mapping-disabled",
+    "recognise-mapping-disabled",
+    "poison-page",
+    "event-never-delivered",
+    "messages-lost",
+    "reconciler-stopped",
+    "canary-wrong",
+    "results-bucket-failing",
+)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ON_MOTO)
+def test_a_fault_is_answered_and_heals_on_moto(name: str) -> None:
+    """The same four judgements as in memory."""
+    with moto_world() as here:
+        seen = run_through(next(fault for fault in FAULTS if fault.name == name), here, after=HOUR)
+        assert faults_found(seen) == []
+
+
+@pytest.mark.timeout(300)
+def test_every_alarmed_metric_of_ours_is_emitted() -> None:
+    """In exactly that namespace, under that name, with no dimension: what the handlers wrote in CloudWatch's embedded format says so."""
+    with moto_world() as here:
+        here.upload_garbage()
+        here.upload("oo", faded=True)
+        heal = poison_page(here)
+        here.simulation.run(35 * MINUTE)
+        heal()
+        wanted = {
+            (metric.namespace, metric.name, metric.dimensions)
+            for alarm in ALARMS
+            for metric in alarm.metrics.values()
+            if metric.namespace == OURS
+        }
+        assert wanted - here.store.keys() == set()
+
+
+@pytest.mark.timeout(300)
+def test_conflicts_of_transactions_are_healed_within_the_invocation() -> None:
+    """Every second transaction conflicts, as moto's never do: no message fails, nothing is read twice, everything is delivered."""
+    chance = random.Random(4)
+    conflicts = 0
+
+    def conflict(**_: Any) -> None:
+        nonlocal conflicts
+        if chance.random() < 0.5:
+            conflicts += 1
+            reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+            answer: Any = {"Error": {"Code": "TransactionCanceledException", "Message": ""}, "CancellationReasons": reasons}
+            raise ClientError(answer, "TransactWriteItems")
+
+    with moto_world() as here:
+        client("dynamodb").meta.events.register("before-call.dynamodb.TransactWriteItems", conflict)
+        for _ in range(4):
+            here.upload("tttoo")
+        here.simulation.run(20 * MINUTE)
+        assert conflicts > 10
+        assert {document.state for document in here.documents() if document} == {"DONE"}
+        assert set(here.reader.reads_of.values()) == {1}
+        assert here.store.statistic((OURS, "MessagesFailed", ()), "Sum", 0, here.simulation.now) is None
