@@ -137,12 +137,6 @@ def test_a_redrive_of_a_stack_without_our_queues_is_refused(stack: str) -> None:
     assert "there is no queue escriba-test--intake" in str(result.exception)
 
 
-@pytest.mark.parametrize("since", ["yesterday", "2w", "-1h"])
-def test_a_time_that_is_none_is_refused(stack: str, since: str) -> None:
-    """With what can be written."""
-    assert "is no time; write 2026-11-24" in str(escriba("redrive", f"--since={since}", "--stack", stack).exception)
-
-
 def test_what_is_no_stack_of_ours_is_said(stack: str) -> None:
     """A name that is none, and another program's stack."""
     for name, sentence in (("nowhere", "there is no stack 'nowhere' in us-east-1"), ("another", "it is no Core stack")):
