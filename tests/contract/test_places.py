@@ -8,6 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
+from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from escriba.aws.stack import refusals
@@ -16,11 +17,11 @@ from escriba.cli.reading import HANDLERS
 from escriba.errors import ConfigurationError, EngineOutOfMemory
 from escriba.identity import policy_key
 from escriba.isolation import IsolatedReader
-from escriba.ledger import FORGOTTEN, JobRow
+from escriba.ledger import FORGOTTEN, DeadLetter, JobRow
 from escriba.local.dispatcher import Dispatcher
 from escriba.messages import object_created
 from escriba.policy import Policy
-from escriba.topology import TOPOLOGY
+from escriba.topology import MAX_RESENDS, TOPOLOGY
 from lambdas.entry import release_worker, worker_ports
 from tests.documents import text_pdf
 
@@ -127,6 +128,21 @@ def test_an_upload_whose_event_was_lost_is_not_called_rejected(stack: str) -> No
     assert told["state"] == "RECEIVED"
     assert "its event was lost" in told["reason"]
     assert "its event was lost" in str(escriba("get", "job", "--stack", stack).exception)
+
+
+def test_an_upload_that_was_lost_every_time_is_sent_by_a_redrive(stack: str, tmp_path: Path) -> None:
+    """The reconciler has given it up; a kept dead letter is counted."""
+    (tmp_path / "a.pdf").write_bytes(text_pdf("some text on a page"))
+    job, _ = escriba("put", tmp_path / "a.pdf", "--stack", stack).stdout.split()
+    ports, lost = worker_ports(), JobRow(job_id=job, tenant="default", key="inbox/default/default/a.pdf", code=FORGOTTEN)
+    ports.recovery.note_upload(replace(lost, resends=MAX_RESENDS - 1))
+    assert "Nothing that can be sent again" in escriba("redrive", "--stack", stack, "--yes").stdout
+    ports.recovery.note_upload(replace(lost, resends=MAX_RESENDS))
+    assert "Sent 1 again" in escriba("redrive", "--stack", stack, "--yes", "--reason", "event was lost").stdout
+    ports.ledger.record_dead_letter(DeadLetter(message_id="1", queue="pages-dlq", reason="no message", body="x"))
+    assert "1 dead letters name nothing" in escriba("status", "--stack", stack).stdout.replace("\n             ", " ")
+    read_everything([])
+    assert json.loads(escriba("status", job, "--stack", stack, "--json").stdout)["state"] == "DONE"
 
 
 def test_a_redrive_of_a_stack_without_our_queues_is_refused(stack: str) -> None:
