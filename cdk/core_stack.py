@@ -13,7 +13,8 @@ from cdk.encryption import Encryption
 from cdk.functions import Function
 from cdk.intake import Completed, Intake
 from cdk.queues import Queues
-from cdk.resources import Resources
+from cdk.resources import Alarmed, Resources
+from cdk.schedules import Schedules
 from cdk.tables import Tables
 from escriba.topology import TOPOLOGY
 
@@ -37,9 +38,12 @@ class CoreStack(cdk.Stack):
             bus=bus,
             key=encryption.key,
             policies=deployment.load_policies(),
+            namespace=deployment.namespace,
         )
-        for spec in TOPOLOGY.functions:
-            Function(self, deployment, spec, resources)
+        functions = {spec.name: Function(self, deployment, spec, resources).function for spec in TOPOLOGY.functions}
+        Schedules(self, "Schedules", deployment, {spec: functions[spec.name] for spec in TOPOLOGY.functions if spec.every})
+        self.alarmed = Alarmed(functions, tables.ledger, queues.by_name, encryption.key)
+        encryption.let_publish("cloudwatch.amazonaws.com")
         Intake(self, "Intake", deployment, inbox=buckets.inbox, queue=queues.by_name["intake"], encryption=encryption)
         for name, value in (
             ("InboxBucket", buckets.inbox.bucket_name),

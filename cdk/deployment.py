@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from escriba.alarms import OURS
 from escriba.policy import Policy, load_policy
 from escriba.settings import Settings
 
@@ -24,13 +25,24 @@ class Deployment(BaseModel):
     stage: str = Field(pattern=r"^[a-z][a-z0-9]{0,15}$", description="dev loses its data with its stack; every other stage keeps it")
     architecture: Literal["x86_64", "arm64"] = Field(description="processor of the functions")
     policies: Path = Field(description="folder of policies in TOML, from the checkout's top")
-    alarm_email: str = Field(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="who hears of alarms; empty: nobody")
+    alarm_email: str = Field(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="who hears of alarms; only dev may go without")
     monthly_budget_usd: float = Field(ge=0, description="what a month may cost; 0: no budget")
+
+    @model_validator(mode="after")
+    def _somebody_hears(self) -> Self:
+        if self.stage != "dev" and not self.alarm_email:
+            raise ValueError(f"alarm_email: the stage {self.stage} has alarms, and somebody must hear them")
+        return self
 
     @property
     def name(self) -> str:
         """What every physical name begins with."""
         return f"escriba-{self.stage}"
+
+    @property
+    def namespace(self) -> str:
+        """CloudWatch namespace of what the functions emit."""
+        return f"{OURS}/{self.stage}"
 
     @property
     def keeps_data(self) -> bool:

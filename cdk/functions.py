@@ -7,7 +7,6 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -41,7 +40,7 @@ class Function(Construct):
         # A role of its own: the one that Lambda would be given may write to every log group of the account.
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log_group.grant_write(role)
-        grant(role, access, resources)
+        grant(role, access, spec.consumes, resources)
         acknowledgments.tracing(role)
         settings = resources.settings(reader_memory_mb=max(_LEAST_READER_MB, spec.memory - _OWN_MEMORY_MB))
         self.function = self._make(
@@ -59,13 +58,13 @@ class Function(Construct):
             recursive_loop=lambda_.RecursiveLoop.ALLOW if set(access.sends) & set(spec.consumes) else None,
         )
         for name in spec.consumes:
-            self.function.add_event_source(
-                sources.SqsEventSource(
-                    resources.queues[name],
-                    batch_size=spec.batch_size,
-                    max_concurrency=spec.max_concurrency,
-                    report_batch_item_failures=True,
-                )
+            # Not the CDK's SqsEventSource, which grants more than Lambda's pollers ask for.
+            self.function.add_event_source_mapping(
+                name,
+                event_source_arn=resources.queues[name].queue_arn,
+                batch_size=spec.batch_size,
+                max_concurrency=spec.max_concurrency,
+                report_batch_item_failures=True,
             )
 
     def _make(self, deployment: Deployment, name: str, **properties: Any) -> lambda_.Function:

@@ -57,25 +57,34 @@ class _Bundling:
 
 def bundle(function: str, architecture: str, out: Path) -> int:
     """Fill `out` with a function's code for Lambda's Linux, whatever this machine is; returns bytes. Raises when pip fails or it is too much."""
-    machine = {"x86_64": "x86_64", "arm64": "aarch64"}[architecture]
-    platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in reversed(_GLIBC)] + [f"--platform=manylinux2014_{machine}"]
     requirements = ROOT / "lambdas" / "requirements" / f"{function}.txt"
-    command = [_pip_python(), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile", "--no-deps"]
-    command += ["--only-binary=:all:", "--require-hashes", f"--python-version={PYTHON}", "--implementation=cp", *platforms]
-    # What a package asks of Python, pip would compare with the one it runs on; the lock was made for Lambda's.
-    command += ["--ignore-requires-python", f"--target={out}", f"--requirement={requirements}"]
+    command = [pip_python(), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile", "--no-deps"]
+    command += [*for_lambda(architecture), "--require-hashes", f"--target={out}", f"--requirement={requirements}"]
     subprocess.run(command, check=True)  # noqa: S603  (our own lock)
-    for package in ("escriba", "lambdas"):
-        ignore = shutil.ignore_patterns("__pycache__", "requirements", "Dockerfile")
-        shutil.copytree(ROOT / package, out / package, ignore=ignore)
-    shutil.rmtree(out / "bin", ignore_errors=True)  # commands, which nobody calls there
+    add_ours(out)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     if size > UNPACKED_LIMIT:
         raise ValueError(f"{function} is {size >> 20} MiB unpacked, AWS takes {UNPACKED_LIMIT >> 20}: make it one of the image's functions")
     return size
 
 
-def _pip_python() -> str:
+def for_lambda(architecture: str) -> list[str]:
+    """Pip's options for a function's machine, whatever this one is."""
+    machine = {"x86_64": "x86_64", "arm64": "aarch64"}[architecture]
+    platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in reversed(_GLIBC)] + [f"--platform=manylinux2014_{machine}"]
+    # What a package asks of Python, pip would compare with the one it runs on; the lock was made for Lambda's.
+    return ["--only-binary=:all:", f"--python-version={PYTHON}", "--implementation=cp", *platforms, "--ignore-requires-python"]
+
+
+def add_ours(out: Path) -> None:
+    """Beside what pip has put into `out`: our own packages; away with the commands, which nobody calls there."""
+    for package in ("escriba", "lambdas"):
+        ignore = shutil.ignore_patterns("__pycache__", "requirements", "Dockerfile")
+        shutil.copytree(ROOT / package, out / package, ignore=ignore)
+    shutil.rmtree(out / "bin", ignore_errors=True)
+
+
+def pip_python() -> str:
     """A Python with pip: our own environment has none inside (see the Makefile)."""
     base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     for python in (sys.executable, str(base)):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 
@@ -17,7 +18,7 @@ from escriba.settings import Settings
 
 @dataclass(frozen=True)
 class Resources:
-    """Buckets, tables, queues by their names in the topology, the bus, the key, and the policies of the deployment."""
+    """Buckets, tables, queues by their names in the topology, the bus, the key, the policies of the deployment, and the namespace of its metrics."""
 
     inbox: s3.IBucket
     results: s3.IBucket
@@ -27,6 +28,7 @@ class Resources:
     bus: events.IEventBus
     key: kms.IKey
     policies: Mapping[str, Policy]
+    namespace: str
 
     def settings(self, *, reader_memory_mb: int) -> Settings:
         """The settings of a function: names are tokens, which CloudFormation fills in."""
@@ -38,5 +40,16 @@ class Resources:
             event_bus=self.bus.event_bus_name,
             queues={name: queue.queue_url for name, queue in sorted(self.queues.items())},
             policies=dict(self.policies),
+            metric_namespace=self.namespace,
             reader_memory_mb=reader_memory_mb,
         )
+
+
+@dataclass(frozen=True)
+class Alarmed:
+    """What the alarms look at, by the topology's names, and the key that encrypts what they say."""
+
+    functions: Mapping[str, lambda_.IFunction]
+    ledger: dynamodb.ITable
+    queues: Mapping[str, sqs.IQueue]
+    key: kms.IKey

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
+from escriba.alarms import OURS
 from escriba.errors import ConfigurationError
 from escriba.policy import Policy
 from escriba.topology import UPGRADE_WINDOW
@@ -29,6 +30,7 @@ class Settings(BaseModel):
     policies: dict[str, Policy] = Field(default={}, description="the deployed policies by name: what differs from the defaults")
     reader_memory_mb: int = Field(default=3000, ge=256, description="address space of the process that opens documents, MiB")
     upgrade_window: int = Field(default=UPGRADE_WINDOW, ge=0, le=900, description="seconds for which late improvements are gathered")
+    metric_namespace: str = Field(default=OURS, description="CloudWatch namespace of the functions' own metrics")
     telemetry_file: str = Field(default="", description="where log lines and metrics go; empty: standard output")
 
     @field_serializer("policies")

@@ -120,7 +120,7 @@ def _compose(settings: Settings) -> Ports:
         queues=queues,
         events=EventBridgeBus(client("events"), settings.event_bus),
         clock=clock,
-        meter=PowertoolsMeter(settings.telemetry_file),
+        meter=PowertoolsMeter(settings.telemetry_file, settings.metric_namespace),
         reader=IsolatedReader(memory_mb=settings.reader_memory_mb),
         secrets=SecretsManager(client("secretsmanager")),
         scratch=scratch,

@@ -22,12 +22,12 @@ def account_checks() -> list[Check]:
     except ConfigurationError as error:
         return [Check("credentials", "fail", str(error))]
     found = [Check("credentials", "ok", f"account {identity['Account']} as {identity['Arn'].rpartition('/')[2]}, region {region}")]
-    return [*found, _bootstrapped(region), _quota(*_CONCURRENCY, needed=True), _quota(*_GPUS, needed=False)]
+    return [*found, _bootstrapped(identity["Account"], region), _quota(*_CONCURRENCY, needed=True), _quota(*_GPUS, needed=False)]
 
 
-def _bootstrapped(region: str) -> Check:
+def _bootstrapped(account: str, region: str) -> Check:
     name = "cdk bootstrap"
-    way_out = f"run npx cdk bootstrap aws://ACCOUNT/{region} once"
+    way_out = f'run make cdk DO="bootstrap aws://{account}/{region}" once'
     try:
         with refusals():
             ssm = client("ssm")

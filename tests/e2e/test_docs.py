@@ -27,6 +27,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 ELSEWHERE = {
     "make test": "it is what runs this test",
     "make package": "it needs a package index; tests/infra/test_packages.py packs with one of its own",
+    "make test-packages": "it needs a package index, and is itself the test",
+    "make diff TEMPLATE=before.json": "it fetches the CDK's command line from npm",
     "make diff": "it needs an account",
     ".venv/bin/escriba doctor --aws": "it needs an account; tests/contract/test_doctor.py has one emulated",
     ".venv/bin/escriba doctor --stack escriba-dev-core": "it needs a stack; tests/contract/test_doctor.py has one emulated",
@@ -63,7 +65,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
+            shutil.copy(ROOT / name, copy / name)
+            os.utime(copy / name, (0, 0))  # older than this environment, which make would else install again for the copy
     (copy / ".venv").symlink_to(sys.prefix)
     for file, folder in (("invoice.pdf", "scans"), ("fatura.pdf", "digitalizacoes")):
         (copy / file).write_bytes(text_pdf("Invoice 41"))

@@ -33,9 +33,26 @@ def dev(synthesise: Synthesise) -> Template:
     return synthesise(stage="dev")
 
 
+PROD = {"stage": "prod", "architecture": "arm64", "alarm_email": "ops@example.org"}
+
+
 @pytest.fixture(scope="session")
-def prod(synthesise: Synthesise) -> Template:
-    return synthesise(stage="prod", architecture="arm64")
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+    """Every template of a stage that has alarms, by its stack."""
+    out = tmp_path_factory.mktemp("cdk")
+    build({**NO_BUNDLING, **PROD}, str(out)).synth()
+    return {name: json.loads((out / f"{name}.template.json").read_text()) for name in ("Core", "Observability")}
+
+
+@pytest.fixture(scope="session")
+def prod(stacks: dict[str, Template]) -> Template:
+    return stacks["Core"]
+
+
+@pytest.fixture(scope="session")
+def watch(stacks: dict[str, Template]) -> Template:
+    """The Observability template."""
+    return stacks["Observability"]
 
 
 def of_type(template: Template, kind: str) -> Found:

@@ -25,7 +25,7 @@ from lambdas import entry
 from tests.infra.conftest import Template, of_type
 
 ACCOUNT = "123456789012"
-NEVER_MADE = {"AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy"}
+NEVER_MADE = {"AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule"}
 """What moto leaves out of a stack without a word that fails."""
 STACK = "escriba-dev-core"
 
@@ -100,7 +100,7 @@ def deployed(template: Template) -> Iterator[Stack]:
         forget_clients()
         try:
             stack = deploy(fit_for_moto(template))
-            for service in ("s3", "sqs", "dynamodb", "events"):
+            for service in ("s3", "sqs", "dynamodb", "events", "cloudwatch"):
                 client(service).meta.events.register(f"provide-client-params.{service}", stack.note)  # type: ignore[call-overload]
             yield stack
         finally:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -21,12 +24,13 @@ DATA = ("S3::Bucket", "DynamoDB::Table", "KMS::Key")
 def test_every_function_is_told_what_it_needs(dev: Template) -> None:
     """Each environment makes a `Settings` with the topology's six queues and the packaged policies, in the 4 KB that AWS allows."""
     functions = of_type(dev, "Lambda::Function")
-    assert len(functions) == 4
+    assert len(functions) == 6
     for function in functions.values():
         environment = filled(dev, function["Environment"]["Variables"])
         settings = Settings.from_env(environment)
         assert sorted(settings.queues) == ["assemble", "assemble-dlq", "intake", "intake-dlq", "pages", "pages-dlq"]
         assert settings.policies["default"].languages == ("por", "eng")
+        assert settings.metric_namespace == "Escriba/dev"
         assert settings.reader_memory_mb <= max(256, function["MemorySize"] - 256)
         assert len(json.dumps(environment)) < 1_800
 
@@ -84,11 +88,11 @@ def test_nothing_is_reached_without_tls(dev: Template, kind: str, policies: str)
 
 
 def test_there_is_no_custom_resource(dev: Template, prod: Template) -> None:
-    """Nothing that runs code of the CDK's own in the account: no such type, and no function but the four."""
+    """Nothing that runs code of the CDK's own in the account: no such type, and no function but the six."""
     for template in (dev, prod):
         types = {resource["Type"] for resource in template["Resources"].values()}
         assert not [kind for kind in types if re.search("Custom", kind)]
-        assert len(of_type(template, "Lambda::Function")) == 4
+        assert len(of_type(template, "Lambda::Function")) == 6
 
 
 def test_every_name_carries_its_stage(dev: Template, prod: Template) -> None:
@@ -102,7 +106,7 @@ def test_every_name_carries_its_stage(dev: Template, prod: Template) -> None:
         }
         for template in (dev, prod)
     ]
-    assert len(names[0]) == 9
+    assert len(names[0]) == 11
     assert names[0] == {name.replace("prod", "dev") for name in names[1]}
     assert all("escriba-dev" in name for name in names[0])
 
@@ -131,7 +135,8 @@ def test_tables_recover_and_forget(prod: Template) -> None:
 
 
 def keys(table: dict[str, Any]) -> dict[str, str]:
-    assert {a["AttributeType"] for a in table["AttributeDefinitions"]} == {"S"}
+    types = {a["AttributeName"]: a["AttributeType"] for a in table["AttributeDefinitions"]}
+    assert {name for name, kind in types.items() if kind != "S"} <= {"received_at"}
     return {key["AttributeName"]: key["KeyType"] for key in table["KeySchema"]}
 
 
@@ -164,7 +169,7 @@ def test_functions_are_traced_and_their_logs_end(dev: Template, prod: Template) 
         assert {function["TracingConfig"]["Mode"] for function in functions.values()} == {"Active"}
         assert {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions.values()} == groups.keys()
         assert {group["RetentionInDays"] for group in groups.values()} == {days}
-        assert [function["Architectures"] for function in functions.values()] == [[processor]] * 4
+        assert [function["Architectures"] for function in functions.values()] == [[processor]] * 6
     looping = {name for name, function in of_type(dev, "Lambda::Function").items() if function.get("RecursiveLoop") == "Allow"}
     assert {name.split("Function")[0] for name in looping} == {"splitdocument", "recognisepages"}
 
@@ -192,6 +197,7 @@ def test_cloudformation_knows_every_property(dev: Template) -> None:
         ({"stage": "Prod!"}, "stage"),
         ({"architecture": "riscv"}, "architecture"),
         ({"alarm_email": "nobody"}, "alarm_email"),
+        ({"stage": "prod"}, "alarm_email: the stage prod has alarms, and somebody must hear them"),
         ({"monthly_budget_usd": -1}, "monthly_budget_usd"),
         ({"policies": "examples"}, r"name the file examples\.toml"),
         ({"policies": "docs"}, r"no default\.toml"),
@@ -201,6 +207,14 @@ def test_a_wrong_context_is_refused_by_name(synthesise: Synthesise, context: dic
     """In one sentence, before anything is made."""
     with pytest.raises(ValueError, match=sentence):
         synthesise(**context)
+
+
+def test_the_command_says_it_in_one_sentence() -> None:
+    """`make synth STAGE=Bad-1`: no traceback, status 1."""
+    command, context = [sys.executable, "-m", "cdk.app"], {"CDK_CONTEXT_JSON": '{"stage": "Bad-1"}'}
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | context, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("escriba: cdk.json's context, or a -c on the command line, is not accepted: stage: ")
 
 
 def test_policies_are_checked_before_they_are_deployed(synthesise: Synthesise, tmp_path: Any) -> None:

@@ -149,7 +149,7 @@ def test_the_dockerfile_agrees() -> None:
 
 
 def test_each_zip_is_packed_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With packing on, as when it is deployed: two archives, each with its own content, and one image for two functions."""
+    """With packing on, as when it is deployed: an archive a function, each with its own content, and one image for two functions."""
 
     def pack(function: str, architecture: str, out: Path) -> int:
         (out / "what.txt").write_text(f"{function} {architecture}")
@@ -157,7 +157,9 @@ def test_each_zip_is_packed_by_itself(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(packages, "bundle", pack)
     build({"architecture": "arm64"}, str(tmp_path)).synth()
-    assert {path.read_text() for path in tmp_path.glob("asset.*/what.txt")} == {"assemble_document arm64", "quarantine arm64"}
+    assert {path.read_text() for path in tmp_path.glob("asset.*/what.txt")} == {
+        f"{name} arm64" for name in ("assemble_document", "canary", "quarantine", "reconcile")
+    }
     assets = json.loads((tmp_path / "Core.assets.json").read_text())
     [image] = assets["dockerImages"].values()
     assert (image["source"]["dockerFile"], image["source"]["platform"]) == ("lambdas/Dockerfile", "linux/arm64")

@@ -19,8 +19,9 @@ from tests.infra.conftest import Template, filled, of_type, queue_name
 KEY_OWNER = "the account owns its key: without this its policies could grant nothing, and a lost role would lose the key"
 KEY_ITSELF = "in a key's own policy, * is this key"
 DENIED = "denied to everybody: plain HTTP, old TLS"
-TRACING = "X-Ray's actions know no resource"
+TRACING = "X-Ray's actions know no resource, nor does CloudWatch's reading of metrics"
 UNDER_A_PREFIX = "objects under this prefix, named by content and document"
+CANARY = "the canary's own"
 ANYBODY_DENIED = "a denial is for everybody"
 
 WILDCARDS = {
@@ -38,6 +39,10 @@ WILDCARDS = {
     ("IAM::Policy", "Allow", "bucket/originals/*"): UNDER_A_PREFIX,
     ("IAM::Policy", "Allow", "bucket/readings/*"): UNDER_A_PREFIX,
     ("IAM::Policy", "Allow", "bucket/documents/*"): UNDER_A_PREFIX,
+    ("IAM::Policy", "Allow", "bucket/inbox/canary/*"): CANARY,
+    ("IAM::Policy", "Allow", "bucket/originals/canary/*"): CANARY,
+    ("IAM::Policy", "Allow", "bucket/documents/canary/*"): CANARY,
+    ("IAM::Policy", "Allow", "bucket/canary/*"): CANARY,
     ("IAM::Policy", "Allow", "bucket/policies/*"): "policies put into the bucket by hand",
 }
 
@@ -70,18 +75,19 @@ def _texts(value: Any) -> list[str]:
 
 
 def test_every_wildcard_has_its_reason(dev: Template, prod: Template) -> None:
-    """In both stages these and no others; no role is lent to anybody but Lambda, no managed policy attached."""
+    """In both stages these and no others; no role is lent to anybody but Lambda and the scheduler, no managed policy attached."""
     assert wildcards(dev) == WILDCARDS.keys()
     assert wildcards(prod) == WILDCARDS.keys()
     lent = [statement["Principal"] for kind, statement in statements(dev) if kind == "IAM::Role"]
-    assert lent == [{"Service": "lambda.amazonaws.com"}] * 4
+    assert sorted(principal["Service"] for principal in lent) == ["lambda.amazonaws.com"] * 6 + ["scheduler.amazonaws.com"]
     assert not any("ManagedPolicyArns" in role or "Policies" in role for role in of_type(dev, "IAM::Role").values())
 
 
-def test_x_ray_alone_is_granted_on_everything(dev: Template) -> None:
-    """The one resource `*` of a role is the tracing's."""
+def test_tracing_and_the_age_of_queues_alone_are_granted_on_everything(dev: Template) -> None:
+    """The one resource `*` of a role is the tracing's, and the reconciler's who asks CloudWatch."""
     broad = [statement["Action"] for kind, statement in statements(dev) if kind == "IAM::Policy" and statement["Resource"] == "*"]
-    assert broad == [["xray:PutTelemetryRecords", "xray:PutTraceSegments"]] * 4
+    tracing = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
+    assert sorted(broad) == [["cloudwatch:GetMetricStatistics", *tracing], *[tracing] * 5]
 
 
 def test_only_the_rule_puts_messages_into_a_queue_from_outside(dev: Template) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -34,12 +36,27 @@ def _function(template: Template, logical: str, function: dict[str, Any]) -> Fun
     batches = {mapping["BatchSize"] for mapping in mappings}
     concurrency = {mapping["ScalingConfig"]["MaximumConcurrency"] for mapping in mappings}
     assert all(mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for mapping in mappings)
-    assert (len(batches), len(concurrency)) == (1, 1)
     command = function.get("Handler") or function["ImageConfig"]["Command"][0]
+    name = command.split(".")[1]
+    every = _every(template, logical)
+    if every:
+        assert not mappings
+        return FunctionSpec(name, (), function["Timeout"], function["MemorySize"], every=every)
+    assert (len(batches), len(concurrency)) == (1, 1)
     consumes = tuple(sorted(queue_name(template, mapping["EventSourceArn"]) for mapping in mappings))
-    return FunctionSpec(
-        command.split(".")[1], consumes, function["Timeout"], function["MemorySize"], batches.pop(), max_concurrency=concurrency.pop()
-    )
+    return FunctionSpec(name, consumes, function["Timeout"], function["MemorySize"], batches.pop(), max_concurrency=concurrency.pop())
+
+
+def _every(template: Template, logical: str) -> float:
+    """Seconds between two runs of a function, by the one schedule that it has; 0 for none."""
+    schedules = [s for s in of_type(template, "Scheduler::Schedule").values() if s["Target"]["Arn"] == {"Fn::GetAtt": [logical, "Arn"]}]
+    if not schedules:
+        return 0
+    [schedule] = schedules
+    assert schedule.get("State", "ENABLED") == "ENABLED"
+    minutes = re.fullmatch(r"rate\((\d+) minutes\)", schedule["ScheduleExpression"])
+    assert minutes
+    return 60 * int(minutes[1])
 
 
 def said_by(topology: Topology) -> tuple[set[QueueSpec], set[FunctionSpec]]:
@@ -115,6 +132,7 @@ _QUEUES, _FUNCTIONS = TOPOLOGY.queues, TOPOLOGY.functions
         Topology(_QUEUES, (replace(_FUNCTIONS[0], batch_size=4), *_FUNCTIONS[1:])),
         Topology(_QUEUES, (replace(_FUNCTIONS[0], max_concurrency=4), *_FUNCTIONS[1:])),
         Topology(_QUEUES, (replace(_FUNCTIONS[0], consumes=("pages",)), *_FUNCTIONS[1:])),
+        Topology(_QUEUES, (*_FUNCTIONS[:-1], replace(_FUNCTIONS[-1], every=60))),
     ],
 )
 def test_a_topology_that_says_something_else_is_seen(dev: Template, other: Topology) -> None:
@@ -134,5 +152,9 @@ def test_the_local_run_has_the_same_tables(dev: Template) -> None:
             made = client("dynamodb").describe_table(TableName=table)["Table"]
             [deployed] = [t for name, t in of_type(dev, "DynamoDB::Table").items() if name.startswith(logical)]
             assert made["KeySchema"] == deployed["KeySchema"]
-            assert made["AttributeDefinitions"] == deployed["AttributeDefinitions"]
-            assert "GlobalSecondaryIndexes" not in deployed
+            by_name = itemgetter("AttributeName")
+            assert sorted(made["AttributeDefinitions"], key=by_name) == sorted(deployed["AttributeDefinitions"], key=by_name)
+            indexes = [
+                {key: index[key] for key in ("IndexName", "KeySchema", "Projection")} for index in made.get("GlobalSecondaryIndexes", ())
+            ]
+            assert indexes == deployed.get("GlobalSecondaryIndexes", [])
