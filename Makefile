@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-packages check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz faults second-opinion examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test test-packages check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz faults second-opinion demo-break docs examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -115,6 +115,12 @@ faults: setup-dev ## the fault matrix as a table: one fault at a time, which ala
 
 second-opinion: setup-dev .venv-ministack/.done ## the handlers on MiniStack, another imitation of AWS, beside the same documents on moto
 	@OMP_NUM_THREADS=1 $(BIN)/python -u -m tests.ministack.second_opinion
+
+demo-break: setup ## break a page, a process and a sandbox on a clock that hurries, and see that nothing is lost and nothing read twice
+	@$(BIN)/python examples/demo_break.py
+
+docs: setup ## write the table of alarms in docs/operations.md again
+	@$(BIN)/python -m escriba.alarms.described docs/operations.md
 
 examples: setup ## draw examples/ again
 	@$(BIN)/python examples/make_examples.py

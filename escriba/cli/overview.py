@@ -43,7 +43,7 @@ class Overview:
     """`documents` counts by state, `pages` by state; `failures` counts pages (documents without pages as one) by reason and verdict.
 
     `checked` is how many documents' pages were counted again, `violations` a sentence for each that does not add up; `unended` documents
-    have neither been delivered nor rejected. `partly` says that failures or uploads are too many to have all been looked at.
+    have neither been delivered nor rejected. `partly` says that failures or uploads are too many to have all been looked at; `kept` dead letters name nothing in the ledger.
     """
 
     local: bool
@@ -58,6 +58,7 @@ class Overview:
     uploads: Counter[str] = field(default_factory=Counter)
     alarms: list[AlarmState] = field(default_factory=list)
     runs: list[LastRun] = field(default_factory=list)
+    kept: int = 0
     partly: bool = False
 
     @property
@@ -80,6 +81,7 @@ def look(where: Place) -> Overview:
         _take_in(document, where, now, seen)
     for failed in islice(failures(Wanted(), where.ports), MOST if not seen.local else None):
         seen.failures[failed.reason, failed.verdict] += max(1, failed.pages)
+    seen.kept = sum(1 for _ in where.ledger.dead_letters())
     if where.folder is not None:
         seen.alarms = local_alarms(where.folder, now)
         return seen
@@ -137,6 +139,8 @@ def advice(seen: Overview, where: Place) -> list[str]:
         told += [f"what failed can be sent again {_TODO['again']}:", _command(where, again)]
     verdicts = {verdict for _, verdict in seen.failures}
     told += [f"what is marked {verdict}: {_TODO[verdict]}" for verdict in ("capped", "hopeless") if verdict in verdicts]
+    if seen.kept:
+        told.append(f"{seen.kept} dead letters name nothing in the ledger: look at them in its table, partition DEAD-LETTERS")
     if seen.uploads["refused"]:
         told.append("uploads that were refused stay in the inbox: escriba status s3://... says why of each")
     return told

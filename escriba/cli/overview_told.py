@@ -137,6 +137,7 @@ def print_overview_json(seen: Overview, where: Place) -> None:
             for queue in seen.queues
         },
         "inbox": dict(seen.uploads),
+        "dead_letters_kept": seen.kept,
         "alarms": {alarm.name: alarm.state for alarm in seen.alarms},
         "last_runs": {run.name: {"at": run.at, "failures": run.failures} for run in seen.runs},
         "to_do": advice(seen, where),

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from escriba.identity import job_id
-from escriba.ledger import SURROUNDINGS, DocumentRow, PagesRow
+from escriba.ledger import FORGOTTEN, SURROUNDINGS, DocumentRow, JobRow, PagesRow
 from escriba.messages import encode
 from escriba.ports import Ports, StoredVersion
 from escriba.stages.reconcile import send_upload, split_again
 from escriba.stages.split import request
+from escriba.topology import MAX_RESENDS
 
 MAX_REDRIVES = 3
 """How often a page is sent again by hand: what failed for good so often costs more than it will ever give."""
@@ -132,8 +133,17 @@ def _failures(wanted: Wanted, ports: Ports) -> Iterator[Failed]:
 def _failed_uploads(wanted: Wanted, ports: Ports) -> Iterator[Failed]:
     for upload in ports.inbox.versions(f"inbox/{wanted.tenant}/" if wanted.tenant else "inbox/"):
         job = ports.ledger.job(job_id(ports.inbox.bucket, upload.key, upload.version))
-        if job is not None and not job.document_id and job.code == "failed" and upload.stored_at >= wanted.since:
-            yield Failed(job.reason, upload=upload)
+        if job is not None and upload.stored_at >= wanted.since and (reason := _given_up(job)):
+            yield Failed(reason, upload=upload)
+
+
+def _given_up(job: JobRow) -> str:
+    """Why nothing more comes of an upload by itself; empty when something does, or when it failed by its own bytes."""
+    if job.document_id:
+        return ""
+    if job.code == FORGOTTEN:
+        return f"its event was lost {MAX_RESENDS + 1} times" if job.resends >= MAX_RESENDS else ""
+    return job.reason if job.code == "failed" else ""
 
 
 def _send(failed: Failed, ports: Ports) -> bool:

@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from escriba.alarms import ALARMS
+from escriba.alarms.described import rewritten
 from escriba.evaluation.facts import read_facts
 from escriba.policy import Policy, parse_policy
 from escriba.settings import Settings
 from tests.documents import EXAMPLES, text_pdf
+from tests.matrix.faults import FAULTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -33,6 +36,10 @@ ELSEWHERE = {
     ".venv/bin/escriba status report.pdf --stack escriba-dev-core": "the same",
     ".venv/bin/escriba get report.pdf --stack escriba-dev-core --to read": "the same",
     ".venv/bin/escriba show report.pdf --stack escriba-dev-core": "the same",
+    ".venv/bin/escriba status --stack escriba-dev-core": "the same",
+    ".venv/bin/escriba redrive --stack escriba-dev-core --reason memory --since 2h --dry-run": "the same",
+    "make faults": "tests/matrix runs every fault",
+    "make demo-break": "tests/e2e/test_demo.py runs it",
     "make deploy": "it needs an account",
     "make cdk DO=bootstrap": "it needs an account",
     'make cdk DO="destroy --context stage=dev"': "it needs an account",
@@ -152,6 +159,26 @@ def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def test_the_alarms_of_the_page_are_those_of_the_code() -> None:
+    """Written by make docs, and not stale."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert rewritten(page) == page, "run make docs"
+    for alarm in ALARMS:
+        assert f"| `{alarm.name}` |" in page
+    assert rewritten(page.replace("`canary-silent` |", "stale |")) == page
+    with pytest.raises(ValueError, match="lacks the marks"):
+        rewritten("a page without them")
+
+
+def test_the_incidents_name_faults_that_exist() -> None:
+    """And the README counts faults and alarms as they are."""
+    names = {fault.name for fault in FAULTS}
+    assert set(re.findall(r"Proven by `([\w-]+)`", (ROOT / "docs" / "operations.md").read_text())) <= names
+    assert {fault for alarm in ALARMS for fault in alarm.faults} <= names
+    assert f"breaks {len(FAULTS)} things" in (ROOT / "README.md").read_text()
+    assert f"which of the {len(ALARMS)} alarms" in (ROOT / "README.md").read_text()
 
 
 def test_every_link_leads_somewhere() -> None:
