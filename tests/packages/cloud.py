@@ -86,17 +86,17 @@ def recorded(function: str) -> tuple[Any, list[Message | ObjectCreated | None]]:
     return event, [decode(body) if body.startswith("{") else None for body in bodies]
 
 
-def lay_down(cloud: Cloud, document_id: str) -> DocumentRow:
+def lay_down(cloud: Cloud, document_id: str, policy: Policy = POLICY) -> DocumentRow:
     """`DOCUMENT` under the id of a recorded event, as split leaves it: pages waiting, their bytes in the results bucket."""
     ports, content = cloud.ports, DOCUMENT.read_bytes()
     original = original_key(TENANT, hashlib.sha256(content).hexdigest())
     ports.results.put(original, content)
-    ports.results.put(page_object_key(document_id, PIXELS), ports.reader.cut(DOCUMENT, POLICY, PIXELS))
+    ports.results.put(page_object_key(document_id, PIXELS), ports.reader.cut(DOCUMENT, policy, PIXELS))
     row = DocumentRow(
         document_id=document_id,
         job_id="a job",
         tenant=TENANT,
-        policy=POLICY.model_dump_json(),
+        policy=policy.model_dump_json(),
         sha256=original.rpartition("/")[2],
         name=DOCUMENT.name,
         original_key=original,

@@ -21,8 +21,9 @@ from cdk import packages
 from cdk.deployment import ROOT
 from escriba.engines.tesseract import data_folder
 from escriba.messages import ObjectCreated, PagesRequested, decode
+from escriba.policy import Ocr
 from tests.packages import environment
-from tests.packages.cloud import DOCUMENT, PAGES, PIXELS, Cloud, lay_down, recorded
+from tests.packages.cloud import DOCUMENT, PAGES, PIXELS, POLICY, Cloud, lay_down, recorded
 from tests.packages.conftest import Figure
 from tests.packages.dockerfile import Ignored, Stage, replay, steps
 from tests.packages.runtime_api import runtime_api
@@ -91,18 +92,19 @@ def test_split_takes_an_upload_in(aws: Cloud, image: Stage, bare: Path) -> None:
     assert list(aws.ports.inbox.keys("inbox/")) == []
 
 
-def test_recognise_reads_a_page(aws: Cloud, image: Stage, bare: Path) -> None:
-    """The page without a text layer is read by Tesseract, which found its data, and is DONE; the others wait on."""
+@pytest.mark.parametrize(("asked", "read_by"), [("auto", "tesseract"), ("rapidocr", "rapidocr")])
+def test_recognise_reads_a_page(aws: Cloud, image: Stage, bare: Path, asked: str, read_by: str) -> None:
+    """The page without a text layer is read by either engine, neither lacking anything, and is DONE; the others wait on."""
     event, [message] = recorded("recognise_pages")
     assert isinstance(message, PagesRequested)
     assert (message.first, message.route) == (PIXELS, "ocr")
-    lay_down(aws, message.document_id)
+    lay_down(aws, message.document_id, POLICY.model_copy(update={"ocr": Ocr(engine=asked)}))
     run(image, bare, "recognise_pages", event, aws)
     document = aws.ports.ledger.document(message.document_id)
     assert (document.done, document.waiting) == (1, 3)
     row = aws.ports.ledger.pages_row(message.document_id, PIXELS, PIXELS)
     assert row is not None
-    assert (row.state, row.engine) == ("DONE", "tesseract")
+    assert (row.state, row.engine) == ("DONE", read_by)
     assert list(aws.ports.results.keys(f"readings/{message.document_id}/pages/")) == [row.result_key]
 
 
