@@ -113,7 +113,7 @@ def invoke(prefix: Path, task_root: Path, handler: str, event: Any, environment:
     *said, last = done.stdout.splitlines()
     told = json.loads(last)
     assert told["strangers"] == []
-    assert told["answer"] == {"batchItemFailures": []}, said
+    assert told["answer"] == ({"batchItemFailures": []} if "Records" in event else {}), said
     return told["answer"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from cdk import packages
 from escriba.messages import DocumentReady, PagesRequested
 from escriba.topology import TOPOLOGY
 from tests.packages import environment
-from tests.packages.cloud import Cloud, lay_down, read_all, recorded
+from tests.packages.cloud import EVENTS, Cloud, lay_down, read_all, recorded
 from tests.packages.conftest import Installed
 
 pytestmark = [pytest.mark.packages, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -18,8 +19,9 @@ OUTPUTS = {"chunks.jsonl", "document.json", "document.md", "document.pdf", "docu
 
 
 def test_every_zip_is_here() -> None:
-    """The two functions below are all that go as zips."""
-    assert {function.name for function in TOPOLOGY.functions} - packages.IMAGED == {"quarantine", "assemble_document"}
+    """The four functions below are all that go as zips."""
+    zips = {"quarantine", "assemble_document", "reconcile", "canary"}
+    assert {function.name for function in TOPOLOGY.functions} - packages.IMAGED == zips
 
 
 def test_quarantine_records_what_was_lost(aws: Cloud, installed: Installed, bare: Path) -> None:
@@ -46,6 +48,29 @@ def test_assemble_writes_the_outputs(aws: Cloud, installed: Installed, bare: Pat
     assert "Invoice 2026/041" in text
     assert "stored sideways" in text
     assert aws.ports.results.get(document.output_prefix + "document.pdf").startswith(b"%PDF")
+
+
+def test_reconcile_looks_after_what_is_under_way(aws: Cloud, installed: Installed, bare: Path) -> None:
+    """A document that has ended leaves those under way; a rejected one stands among the failed."""
+    document = lay_down(aws, "0" * 32)
+    aws.ports.ledger.reject(document.document_id, "failed", "because")
+    environment.invoke(bare, installed("reconcile"), "lambdas.reconcile.handler", scheduled(), aws.environment())
+    assert list(aws.ports.recovery.in_flight()) == []
+    assert [failed.document_id for failed in aws.ports.recovery.failed()] == [document.document_id]
+
+
+def test_the_canary_draws_and_sends_its_documents(aws: Cloud, installed: Installed, bare: Path) -> None:
+    """A PDF and a picture lie in the inbox, under its own tenant."""
+    environment.invoke(bare, installed("canary"), "lambdas.canary.handler", scheduled(), aws.environment())
+    sent = sorted(aws.ports.inbox.versions("inbox/canary/"), key=lambda upload: upload.key)
+    assert [upload.key.rpartition("/")[2].partition("-")[0] for upload in sent] == ["digital", "scanned"]
+    begun = [aws.ports.inbox.get(upload.key, version=upload.version)[:4] for upload in sent]
+    assert begun == [b"%PDF", b"\x89PNG"]
+
+
+def scheduled() -> object:
+    """What EventBridge Scheduler sends a function whose schedule names no input of its own (its user guide)."""
+    return json.loads((EVENTS / "schedule.json").read_text())
 
 
 def test_a_lock_that_lacks_something_is_seen(aws: Cloud, bare: Path, tmp_path: Path) -> None:
