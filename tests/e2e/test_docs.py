@@ -42,7 +42,7 @@ ELSEWHERE = {
     "make demo-break": "tests/e2e/test_demo.py runs it",
     "make deploy": "it needs an account",
     "make cdk DO=bootstrap": "it needs an account",
-    'make cdk DO="destroy --context stage=dev"': "it needs an account",
+    'make cdk DO="destroy --all --context stage=dev"': "it needs an account",
     "make check": "make test runs it before this test",
     ".venv/bin/python -m pytest tests/contract/test_engines.py -q --no-cov": "make test runs that suite",
 }
