@@ -128,3 +128,27 @@ def test_a_canary_that_comes_back_wrong_alarms() -> None:
             here.simulation.run(31 * MINUTE)
             assert reason in {fields["reason"] for _, event, fields in here.meter.events if event == "canary failed"}
             assert is_red(alarm, here.store, here.simulation.now)
+
+
+def test_a_message_that_was_only_late_is_dropped_when_its_page_was_sent_again() -> None:
+    """It comes back after the re-send, before its successor: the page is read once, by the newer generation's message."""
+    with world() as here:
+        pages = here.pipeline.queues["pages"]
+        assert isinstance(pages, MemoryQueue)
+        here.simulation.disabled.add("recognise_pages")
+        here.upload("o")
+        here.simulation.run(MINUTE)
+        late = dict(pages._messages)
+        pages._messages.clear()
+        here.simulation.run(20 * MINUTE)
+        assert sent_again(here, "pages") == 1
+        newer = dict(pages._messages)
+        pages._messages.clear()
+        pages._messages.update(late)
+        here.simulation.disabled.clear()
+        here.simulation.run(2 * MINUTE)
+        assert here.reader.reads_of["document 0", 1] == 0
+        pages._messages.update(newer)
+        here.simulation.run(2 * MINUTE)
+        assert here.reader.reads_of["document 0", 1] == 1
+        assert [document.state for document in here.documents() if document] == ["DONE"]
