@@ -217,7 +217,7 @@ def main() -> int:
             sys.stdout.write("".join(f"         {'ok     ' if held else 'NOT SO '} {fact}\n" for fact, held in facts.items()))
             sys.stdout.flush()
             wrong += sum(not held for held in facts.values())
-    sys.stdout.write(f"\n{story.when()} hours of a deployment, in {time.monotonic() - began:.0f} seconds.\n")
+    sys.stdout.write(f"\n{story.when()} of a deployment (hours:minutes:seconds), in {time.monotonic() - began:.0f} seconds.\n")
     return int(bool(wrong))
 
 

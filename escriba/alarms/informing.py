@@ -41,7 +41,7 @@ INFORMING: tuple[Alarm, ...] = (
         period=1800,
         meaning="a document has been under way for more than an hour and ten seconds a page",
         causes="its assembly fails again and again; a queue is stalled; more work than the functions' concurrency can do",
-        todo="escriba status names the oldest documents and where they wait",
+        todo="escriba status says how many there are and which queue holds them; then look at the alarm of that queue",
         faults=("assemble-crashes",),
     ),
     Alarm(

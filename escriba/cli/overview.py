@@ -15,7 +15,7 @@ from escriba.identity import job_id
 from escriba.ledger import FORGOTTEN, DocumentRow, has_ended
 from escriba.ports import Depth
 from escriba.stages.figures import CANARY
-from escriba.stages.redrive import Verdict, Wanted, failures
+from escriba.stages.redrive import Failed, Verdict, Wanted, failures
 
 MOST = 1000
 """Failed documents, and uploads in the inbox, that are looked at in a deployment: its history may be long."""
@@ -27,6 +27,11 @@ _TODO = {
     "capped": "it has been sent again as often as is allowed; upload the document under another policy",
     "hopeless": "it would fail again: get another file",
 }
+
+_KEPT = "a password, a limit, a language or a time that was too short stays as it is in a redrive: "
+_LOCAL_POLICY = _KEPT + "give the password or mend the policy and run the file again, for pages with another --out"
+_POLICY = _KEPT + "upload the document again under a mended policy; only where its secret or an engine was mended does a redrive help"
+_BOUND = {"encrypted", "over_limit", "engine_missing", "unknown_policy"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Overview:
     uploads: Counter[str] = field(default_factory=Counter)
     alarms: list[AlarmState] = field(default_factory=list)
     runs: list[LastRun] = field(default_factory=list)
+    bound: set[str] = field(default_factory=set)
     kept: int = 0
     partly: bool = False
 
@@ -68,7 +74,9 @@ class Overview:
     @property
     def well(self) -> bool:
         """Whether nothing needs a person."""
-        return not (self.red or self.violations or self.failures or self.uploads["refused"] or (self.local and self.unended))
+        # A local run's alarms speak of what is over: they turn green by themselves, and what failed is counted here anyway.
+        red = self.red and not self.local
+        return not (red or self.violations or self.failures or self.uploads["refused"] or (self.local and self.unended))
 
 
 def look(where: Place) -> Overview:
@@ -81,6 +89,8 @@ def look(where: Place) -> Overview:
         _take_in(document, where, now, seen)
     for failed in islice(failures(Wanted(), where.ports), MOST if not seen.local else None):
         seen.failures[failed.reason, failed.verdict] += max(1, failed.pages)
+        if _bound(failed):
+            seen.bound.add(failed.reason)
     seen.kept = sum(1 for _ in where.ledger.dead_letters())
     if where.folder is not None:
         seen.alarms = local_alarms(where.folder, now)
@@ -124,6 +134,13 @@ def _uploads(where: Place, seen: Overview) -> None:
     seen.partly |= seen.uploads.total() >= MOST
 
 
+def _bound(failed: Failed) -> bool:
+    """Whether the policy that the ledger keeps with the document is what made it fail."""
+    if failed.row is not None:
+        return "did not answer within" in failed.reason
+    return failed.document is not None and failed.document.code in _BOUND
+
+
 def advice(seen: Overview, where: Place) -> list[str]:
     """What to do next, most urgent first, a sentence or a command each; empty when there is nothing."""
     told = []
@@ -134,7 +151,9 @@ def advice(seen: Overview, where: Place) -> list[str]:
         told += [f"{state.name}: {state.alarm.todo}" for state in seen.red if state.alarm is not None]
     if seen.local and seen.unended:
         told.append("a command was stopped: the same escriba run again goes on where it was")
-    again = [reason for (reason, verdict), _ in seen.failures.most_common() if verdict == "again"]
+    again = [reason for (reason, verdict), _ in seen.failures.most_common() if verdict == "again" and reason not in seen.bound]
+    if seen.bound:
+        told.append(_LOCAL_POLICY if seen.local else _POLICY)
     if again:
         told += [f"what failed can be sent again {_TODO['again']}:", _command(where, again)]
     verdicts = {verdict for _, verdict in seen.failures}
