@@ -27,7 +27,9 @@ def _server() -> Iterator[None]:
             pass
     _depth += 1
     try:
-        with patch.dict(os.environ, _ENVIRONMENT):
+        # A test that names a region means it.
+        region = {name: os.environ[name] for name in ("AWS_DEFAULT_REGION",) if name in os.environ}
+        with patch.dict(os.environ, {**_ENVIRONMENT, **region}):
             forget_clients()
             yield
     finally:
