@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from contextlib import suppress
@@ -120,7 +121,8 @@ class ImageSource:
             dpi = float(frame.info.get("dpi", (0, 0))[0])
         except (TypeError, ValueError, IndexError, ZeroDivisionError):
             dpi = 0.0
-        return dpi if int(dpi) in _PLAUSIBLE_DPI else _ASSUMED_DPI
+        # A damaged tag may say NaN or infinity, which is no whole number of dots.
+        return dpi if math.isfinite(dpi) and int(dpi) in _PLAUSIBLE_DPI else _ASSUMED_DPI
 
 
 class ImagePage:

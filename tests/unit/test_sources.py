@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -255,3 +256,16 @@ def test_a_page_of_a_pdf_as_a_picture() -> None:
     """Drawn at 200 dots per inch."""
     with Image.open(io.BytesIO(open_source(EXAMPLES / "mixed.pdf").picture(4))) as picture_:
         assert picture_.size == (828, 1167)
+
+
+@pytest.mark.parametrize("resolution", [(0, 0), (1, 0)])
+def test_a_picture_whose_resolution_is_no_number_is_taken_for_an_ordinary_one(tmp_path: Path, resolution: tuple[int, int]) -> None:
+    """A damaged TIFF tag of 0/0 or 1/0 dots: the page has its size at the assumed resolution."""
+    out = io.BytesIO()
+    Image.new("L", (200, 100), 255).save(out, "TIFF", dpi=(150, 150))
+    rational = struct.pack("<II", 150, 1)
+    assert rational in out.getvalue()
+    path = tmp_path / "damaged.tif"
+    path.write_bytes(out.getvalue().replace(rational, struct.pack("<II", *resolution)))
+    page = open_source(path).page(1)
+    assert (page.width, page.height) == (72, 36)
