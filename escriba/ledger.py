@@ -169,11 +169,6 @@ def has_ended(document: DocumentRow) -> bool:
     return document.state == "REJECTED" or (document.state in DELIVERED and document.current >= document.revision)
 
 
-def may_redrive(document: DocumentRow, row: PagesRow, generation: int) -> bool:
-    """Whether this generation of a row failed and may be sent again: not of a document that is still to be planned, or has to be opened first."""
-    return (row.state, row.generation) == ("QUARANTINED", generation) and document.state not in {"RECEIVED", "PLANNED", "REJECTED"}
-
-
 def may_publish(document: DocumentRow, revision: int) -> bool:
     """Whether an assembly that began may end: not over a newer one, and not over a document that was opened again meanwhile."""
     return document.current < revision and document.state not in {"RECEIVED", "PLANNED", "READING"}

@@ -11,6 +11,11 @@ from typing import Protocol
 from escriba.ledger import DocumentRow, JobRow, PagesRow
 
 
+def may_redrive(document: DocumentRow, row: PagesRow, generation: int) -> bool:
+    """Whether this generation of a row failed and may be sent again: not of a document that is still to be planned, or has to be opened first."""
+    return (row.state, row.generation) == ("QUARANTINED", generation) and document.state not in {"RECEIVED", "PLANNED", "REJECTED"}
+
+
 class Recovery(Protocol):
     """Every move is conditional, as the ledger's are: None or False when the row has moved meanwhile."""
 
