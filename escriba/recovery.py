@@ -11,6 +11,11 @@ from typing import Protocol
 from escriba.ledger import DocumentRow, JobRow, PagesRow
 
 
+def may_redrive(document: DocumentRow, row: PagesRow, generation: int) -> bool:
+    """Whether this generation of a row failed and may be sent again: not of a document that is still to be planned, or has to be opened first."""
+    return (row.state, row.generation) == ("QUARANTINED", generation) and document.state not in {"RECEIVED", "PLANNED", "REJECTED"}
+
+
 class Recovery(Protocol):
     """Every move is conditional, as the ledger's are: None or False when the row has moved meanwhile."""
 
@@ -30,10 +35,10 @@ class Recovery(Protocol):
         """A waiting row in its next generation: messages of the older one are dropped by their consumers."""
 
     def note_upload(self, job: JobRow) -> bool:
-        """Record an upload without a document whose event is sent again; False when it has been taken in."""
+        """Record an upload without a document whose event is sent again; False when it has been taken in or rejected."""
 
     def redrive(self, document_id: str, row: PagesRow) -> PagesRow | None:
-        """A quarantined row waits again, in its next generation and untried; a document that was delivered gets a new revision."""
+        """A quarantined row waits again, in its next generation and untried; a document whose assembly has begun gets a new revision. None for one that is planned again, or rejected as a whole."""
 
     def reopen(self, document: DocumentRow) -> DocumentRow | None:
         """A rejected document is RECEIVED again, in its next generation."""

@@ -247,7 +247,8 @@ class DynamoLedger:
         raise lost()
 
     def publish(self, document_id: str, revision: int, state: DocumentState) -> DocumentRow | None:
-        change = {"current": revision, "state": state, "code": "", "reason": "", "completed_at": self._now()}
+        # To be looked at once more, even one that had been given up and left.
+        change = {"current": revision, "state": state, "code": "", "reason": "", "completed_at": self._now(), WATCH: UNDER_WAY}
         for _ in range(ATTEMPTS):
             document = self.document(document_id)
             if document.current == revision:

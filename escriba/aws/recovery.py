@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from escriba.aws.items import FAILED, UNDER_WAY, document_key, from_item, job_key, names, pages_key, to_values
 from escriba.aws.table import Table
-from escriba.ledger import DocumentRow, JobRow, PagesRow, has_ended, redriven, reopened
+from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow, has_ended, redriven, reopened
 from escriba.ports import Clock
+from escriba.recovery import may_redrive
 from escriba.topology import WATCH
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ class DynamoRecovery:
         return None if item is None else from_item(item, PagesRow)
 
     def note_upload(self, job: JobRow) -> bool:
-        return self._table.put_new(job_key(job.job_id), job, unless="attribute_not_exists(pk) OR document_id = :none")
+        return self._table.put_new(job_key(job.job_id), job, unless="attribute_not_exists(pk) OR code = :none", none=FORGOTTEN)
 
     def redrive(self, document_id: str, row: PagesRow) -> PagesRow | None:
         def attempt() -> PagesRow | None:
             held = self._table.get(pages_key(document_id, row.first, row.last), PagesRow)
             document = self._table.get(document_key(document_id), DocumentRow)
-            if held is None or document is None or (held.state, held.generation) != ("QUARANTINED", row.generation):
+            if held is None or document is None or not may_redrive(document, held, row.generation):
                 return None
             again = redriven(held, self._now())
             fields = ("state", "generation", "attempts", "resends", "redrives", "reason", "failure", "sent_at")

@@ -88,7 +88,7 @@ def _queue(queue: QueueState) -> str:
 
 
 def _counts(counts: Counter[str]) -> str:
-    return "  ".join(f"{number} {name}" for name, number in counts.most_common() if number)
+    return "  ".join(f"{number} {name}" for name, number in sorted(counts.items(), key=lambda count: (-count[1], count[0])) if number)
 
 
 def _say(label: str, *lines: str) -> None:

@@ -53,8 +53,9 @@ class MemoryLedger:
         with self._lock:
             if job.job_id not in self._jobs or not self._jobs[job.job_id].document_id:
                 self._jobs[job.job_id] = job
-            self._watched[document.document_id] = True
             known = self._documents.get(document.document_id)
+            if known is None or reopens(known):
+                self._watched[document.document_id] = True
             if known is None:
                 now = self._now()
                 self._documents[document.document_id] = replace(document, received_at=now, moved_at=now)
@@ -94,7 +95,7 @@ class MemoryLedger:
             held = self._pages.setdefault(self.document(document_id).document_id, {})
             for row in uncovered(rows, held.values()):
                 held[row.first, row.last] = replace(row, sent_at=self._now())
-            self._documents[document_id] = replace(self.document(document_id), moved_at=self._now())
+                self._documents[document_id] = replace(self.document(document_id), moved_at=self._now())
 
     def planned(self, document_id: str, total: int, media_type: str) -> DocumentRow:
         with self._lock:
@@ -153,7 +154,7 @@ class MemoryLedger:
         with self._lock:
             held = self._pages.get(document_id, {})
             row = held.get((first, last))
-            if row is not None and row.state == "WAITING":
+            if row is not None and row.state == "WAITING" and row.pages > 1:
                 del held[first, last]
                 held.update({(single.first, single.last): single for single in single_rows(row, self._now())})
             return [held[n, n] for n in range(first, last + 1) if (n, n) in held]
@@ -189,6 +190,7 @@ class MemoryLedger:
                 return None
             document = replace(document, current=revision, state=state, code="", reason="", completed_at=self._now())
             self._documents[document_id] = document
+            self._watched[document_id] = True
             return document
 
     def record_dead_letter(self, letter: DeadLetter) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from escriba.ledger import DocumentRow, JobRow, PagesRow, has_ended, redriven, reopened
+from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow, has_ended, redriven, reopened
 from escriba.memory.ledger import MemoryLedger
+from escriba.recovery import may_redrive
 
 # One store in two classes, so that a consumer of the straight line sees none of these moves.
 # ruff: noqa: SLF001
@@ -32,8 +33,8 @@ class MemoryRecovery:
 
     def leave(self, document: DocumentRow) -> bool:
         with self._ledger._lock:
-            held = self._ledger._documents[document.document_id]
-            if not has_ended(held) or (held.state, held.generation) != (document.state, document.generation):
+            held = self._ledger._documents.get(document.document_id)
+            if held is None or not has_ended(held) or _end(held) != _end(document):
                 return False
             if held.state == "DONE":
                 self._ledger._watched.pop(document.document_id, None)
@@ -43,9 +44,10 @@ class MemoryRecovery:
 
     def prod(self, document: DocumentRow) -> DocumentRow | None:
         with self._ledger._lock:
-            if self._ledger._documents[document.document_id] != document:
+            held = self._ledger._documents.get(document.document_id)
+            if held is None or (held.state, held.moved_at, held.prods) != (document.state, document.moved_at, document.prods):
                 return None
-            return self._store(replace(document, prods=document.prods + 1, moved_at=self._ledger._now()))
+            return self._store(replace(held, prods=document.prods + 1, moved_at=self._ledger._now()))
 
     def resend(self, document_id: str, row: PagesRow) -> PagesRow | None:
         with self._ledger._lock:
@@ -59,17 +61,17 @@ class MemoryRecovery:
     def note_upload(self, job: JobRow) -> bool:
         with self._ledger._lock:
             known = self._ledger._jobs.get(job.job_id)
-            if known is not None and known.document_id:
+            if known is not None and known.code != FORGOTTEN:
                 return False
             self._ledger._jobs[job.job_id] = job
             return True
 
     def redrive(self, document_id: str, row: PagesRow) -> PagesRow | None:
         with self._ledger._lock:
-            held = self._ledger.pages_row(document_id, row.first, row.last)
-            if held is None or (held.state, held.generation) != ("QUARANTINED", row.generation):
+            held, document = self._ledger.pages_row(document_id, row.first, row.last), self._ledger._documents.get(document_id)
+            if held is None or document is None or not may_redrive(document, held, row.generation):
                 return None
-            document, now = self._ledger.document(document_id), self._ledger._now()
+            now = self._ledger._now()
             self._store(
                 replace(
                     document,
@@ -87,8 +89,8 @@ class MemoryRecovery:
 
     def reopen(self, document: DocumentRow) -> DocumentRow | None:
         with self._ledger._lock:
-            held = self._ledger.document(document.document_id)
-            if (held.state, held.generation) != ("REJECTED", document.generation):
+            held = self._ledger._documents.get(document.document_id)
+            if held is None or (held.state, held.generation) != ("REJECTED", document.generation):
                 return None
             self._ledger._watched[document.document_id] = True
             return self._store(replace(held, **reopened(held, self._ledger._now())))
@@ -107,3 +109,8 @@ class MemoryRecovery:
     def _store_row(self, document_id: str, row: PagesRow) -> PagesRow:
         self._ledger._pages[document_id][row.first, row.last] = row
         return row
+
+
+def _end(document: DocumentRow) -> tuple[str, int, int, int]:
+    """What tells one end of a document from another."""
+    return document.state, document.generation, document.revision, document.current

@@ -67,7 +67,11 @@ def _judge(sent: Sent, ports: Ports) -> str:
         return "it was not taken in"
     if not job.document_id:
         return f"it was rejected: {job.reason}"
-    document = ports.ledger.document(job.document_id)
+    try:
+        document = ports.ledger.document(job.document_id)
+    except NotFound:
+        # The run before died while it cleared away: raised here, this would end every run to come.
+        return "its document is gone"
     if document.state not in FINISHED:
         return f"it is still {document.state}"
     fault = _read_wrong(document, sent, ports)
@@ -79,7 +83,10 @@ def _read_wrong(document: DocumentRow, sent: Sent, ports: Ports) -> str:
     if document.state != "DONE":
         return f"it ended {document.state}"
     ports.meter.count("CanarySeconds", document.completed_at - document.received_at, unit="Seconds")
-    text = ports.results.get(document.output_prefix + "document.txt").decode()
+    try:
+        text = ports.results.get(document.output_prefix + "document.txt").decode()
+    except NotFound:
+        return "its text is gone"
     return "" if sent.nonce in text else "its text came back wrong"
 
 

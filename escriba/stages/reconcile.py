@@ -163,8 +163,12 @@ class _Run:
         if job.document_id:
             # Taken in, and the process died before it took the upload out.
             self._ports.inbox.delete(upload.key, version=upload.version)
-        elif job.code == FORGOTTEN and job.resends < MAX_RESENDS and self._lost(job.sent_at, "intake"):
-            self._ports.recovery.note_upload(replace(job, resends=job.resends + 1, sent_at=self._now))
+        elif (
+            job.code == FORGOTTEN
+            and job.resends < MAX_RESENDS
+            and self._lost(job.sent_at, "intake")
+            and self._ports.recovery.note_upload(replace(job, resends=job.resends + 1, sent_at=self._now))
+        ):
             send_upload(upload, self._ports)
             self._note("upload sent again", job_id=identity)
 

@@ -11,13 +11,16 @@ import pytest
 from moto import mock_aws
 
 from escriba.aws.ledger import DynamoLedger
+from escriba.aws.recovery import DynamoRecovery
 from escriba.ledger import Ledger
 from escriba.local.embedded_aws import embedded_aws
 from escriba.local.moto_repairs import repaired_moto
+from escriba.memory.clock import ManualClock
 from escriba.memory.ledger import MemoryLedger
+from escriba.memory.recovery import MemoryRecovery
 from escriba.topology import TOPOLOGY
 from lambdas.entry import release_worker
-from tests.contract.ledgers import FastClock, dynamo_ledger
+from tests.contract.ledgers import Books, FastClock, dynamo_ledger
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
@@ -33,6 +36,29 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
 def dynamo() -> Iterator[DynamoLedger]:
     with repaired_moto(), mock_aws():
         yield dynamo_ledger()
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def books(request: pytest.FixtureRequest) -> Iterator[Books]:
+    clock = ManualClock()
+    if request.param == "memory":
+        ledger = MemoryLedger(clock)
+        yield Books(ledger, MemoryRecovery(ledger), clock)
+        return
+    with repaired_moto(), mock_aws():
+        yield dynamo_books(clock)
+
+
+@pytest.fixture
+def on_dynamo() -> Iterator[Books]:
+    with repaired_moto(), mock_aws():
+        yield dynamo_books(ManualClock())
+
+
+def dynamo_books(clock: ManualClock) -> Books:
+    """Ledger and recovery over one table, with one client."""
+    ledger = dynamo_ledger(clock)
+    return Books(ledger, DynamoRecovery(ledger._table.client, ledger._table.name, clock), clock)
 
 
 @pytest.fixture

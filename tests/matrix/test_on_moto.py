@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
-from escriba.alarms import ALARMS, OURS
+from escriba.alarms import ALARMS, OURS, TABLE
 from escriba.aws.clients import client
-from tests.matrix.faults import FAULTS, poison_page
+from tests.matrix.faults import ATTEMPTS, FAULTS, Heal, poison_page
 from tests.matrix.moto_world import moto_world
 from tests.matrix.trace import faults_found, run_through
-from tests.matrix.world import HOUR, MINUTE
+from tests.matrix.world import HOUR, MINUTE, World
 
 ON_MOTO = (
     "split-mapping-disabled",
@@ -23,7 +25,6 @@ ON_MOTO = (
     "messages-lost",
     "reconciler-stopped",
     "canary-wrong",
-    "results-bucket-failing",
 )
 
 
@@ -34,6 +35,42 @@ def test_a_fault_is_answered_and_heals_on_moto(name: str) -> None:
     with moto_world() as here:
         seen = run_through(next(fault for fault in FAULTS if fault.name == name), here, after=HOUR)
         assert faults_found(seen) == []
+
+
+def throttled(world: World) -> Heal:
+    """DynamoDB itself refuses every request, idempotency's among them."""
+
+    def refuse(model: Any, **_: Any) -> None:
+        world.store.add("AWS/DynamoDB", "WriteThrottleEvents", ATTEMPTS, world.simulation.now, TableName=TABLE)
+        raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", "Message": ""}}, model.name)
+
+    return _refusing("dynamodb", refuse)
+
+
+def unreachable(world: World) -> Heal:
+    """S3 does not answer for the results bucket; the inbox's goes on."""
+    results = world.ports.results.bucket
+
+    def refuse(params: dict[str, Any], **_: Any) -> None:
+        if f"/{results}" in params["url"] or params["url"].startswith(f"https://{results}."):
+            raise EndpointConnectionError(endpoint_url=params["url"])
+
+    return _refusing("s3", refuse)
+
+
+def _refusing(service: Literal["dynamodb", "s3"], refuse: Callable[..., None]) -> Heal:
+    events = client(service).meta.events  # type: ignore[call-overload]
+    events.register(f"before-call.{service}", refuse)
+    return lambda: events.unregister(f"before-call.{service}", refuse)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("name", "begin"), [("ledger-throttled", throttled), ("results-bucket-failing", unreachable)])
+def test_a_failing_aws_is_answered_and_heals(name: str, begin: Callable[[World], Heal]) -> None:
+    """The fault struck in boto3: adapters and Powertools meet AWS's own errors."""
+    with moto_world() as here:
+        fault = replace(next(fault for fault in FAULTS if fault.name == name), begin=begin)
+        assert faults_found(run_through(fault, here, after=HOUR)) == []
 
 
 @pytest.mark.timeout(300)
