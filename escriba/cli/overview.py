@@ -22,7 +22,7 @@ MOST = 1000
 COMMAND = "escriba redrive "
 """How a line of advice begins that is a command."""
 _STATES = ("waiting", "done", "degraded", "quarantined")
-_TODO = {
+_ADVICE = {
     "again": "once its cause is gone",
     "capped": "it has been sent again as often as is allowed; upload the document under another policy",
     "hopeless": "it would fail again: get another file",
@@ -155,9 +155,9 @@ def advice(seen: Overview, where: Place) -> list[str]:
     if seen.bound:
         told.append(_LOCAL_POLICY if seen.local else _POLICY)
     if again:
-        told += [f"what failed can be sent again {_TODO['again']}:", _command(where, again)]
+        told += [f"what failed can be sent again {_ADVICE['again']}:", _command(where, again)]
     verdicts = {verdict for _, verdict in seen.failures}
-    told += [f"what is marked {verdict}: {_TODO[verdict]}" for verdict in ("capped", "hopeless") if verdict in verdicts]
+    told += [f"what is marked {verdict}: {_ADVICE[verdict]}" for verdict in ("capped", "hopeless") if verdict in verdicts]
     if seen.kept:
         told.append(f"{seen.kept} dead letters name nothing in the ledger: look at them in its table, partition DEAD-LETTERS")
     if seen.uploads["refused"]:

@@ -135,7 +135,6 @@ class _Now(datetime):
 def moto_world() -> Iterator[MotoWorld]:
     """A world of its own; everything that asks for the time is told the movable clock's."""
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch, embedded_aws(TOPOLOGY) as settings:
-        patch.setattr(entry.os, "environ", entry.os.environ)
         told = settings.model_copy(update={"telemetry_file": str(Path(name) / "telemetry.jsonl"), "upgrade_window": 1})
         for variable, value in told.to_env().items():
             patch.setenv(variable, value)
