@@ -9,7 +9,7 @@ import msgspec
 
 SCHEMA_VERSION = 1
 
-Route = Literal["text_layer", "ocr"]
+Route = Literal["text_layer", "ocr", "vision"]
 PageState = Literal["WAITING", "DONE", "DEGRADED", "QUARANTINED"]
 BlockKind = Literal["heading", "paragraph", "list_item", "table", "footnote", "page_header", "page_footer"]
 
@@ -74,7 +74,9 @@ class Block(msgspec.Struct, frozen=True, omit_defaults=True):
     """A paragraph, heading, list item, table, footnote, or running header or footer, in reading order on its page.
 
     `level` is 1 to 6 on headings; `marker` is the printed bullet or number of an item or heading (its words are not in `lines`);
-    `font_size` (points) and `bold` are what headings are decided from; a table keeps its words in `lines` too.
+    `font_size` (points) and `bold` are what headings are decided from; a table keeps its words in `lines` too. `engine` names who read the
+    block where that is not the page's engine; `unaligned` are runs of its words, first and last from 0, whose boxes are only estimates, for no
+    other reader saw them there.
     """
 
     kind: BlockKind
@@ -85,6 +87,8 @@ class Block(msgspec.Struct, frozen=True, omit_defaults=True):
     font_size: float = 0.0
     bold: bool = False
     table: Table | None = None
+    engine: str = ""
+    unaligned: tuple[tuple[int, int], ...] = ()
 
     @property
     def text(self) -> str:
@@ -107,6 +111,23 @@ class Field(msgspec.Struct, frozen=True):
     box: BoundingBox
 
 
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the CPU reading of a page shows of its own quality; shares are from 0 to 1.
+
+    `ink` is the share of inked pixels, `unread` that of letter-like specks outside its words, `sure` that of characters whose word the engine
+    is sure of, `disagreement` that of words on which two engines differ (None where one read alone), `tabular` that of lines that stand in
+    columns without rules, `handwriting` and `formulae` how likely these are.
+    """
+
+    ink: float = 0.0
+    unread: float = 0.0
+    sure: float = 0.0
+    disagreement: float | None = None
+    tabular: float = 0.0
+    handwriting: float = 0.0
+    formulae: float = 0.0
+
+
 class Page(msgspec.Struct, frozen=True):
     """One page as read: `number` from 1, `width` and `height` in points as displayed, blocks in reading order.
 
@@ -126,6 +147,7 @@ class Page(msgspec.Struct, frozen=True):
     blocks: tuple[Block, ...] = ()
     links: tuple[Link, ...] = ()
     fields: tuple[Field, ...] = ()
+    evidence: Evidence | None = None
 
     def words(self) -> Iterator[Word]:
         for block in self.blocks:

@@ -7,13 +7,13 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from escriba.errors import ConfigurationError
 
-READER_VERSION = "1"
+READER_VERSION = "2"
 """Raised whenever the same bytes would be read differently (triage, layout, formats); part of every fingerprint."""
 
 
@@ -46,6 +46,32 @@ class Ocr(_Section):
     max_blank_ink: float = Field(default=0.005, ge=0, le=1, description="share of inked pixels up to which a page without text is blank")
 
 
+class Vision(_Section):
+    """When a vision model is asked, which one, and what of its answers is believed."""
+
+    enabled: bool = Field(default=True, description="whether hard pages may be read by a vision model, where the deployment has one")
+    external: bool = Field(default=False, description="whether pages may leave the account for an endpoint outside it")
+    models: tuple[str, ...] = Field(
+        default=(),
+        description="names from `escriba models list`, small ones first: the next is asked where one is not believed; empty: those the deployment offers",
+    )
+    max_usd_per_page: float = Field(default=0.05, ge=0, description="what one page may cost at most, USD; dearer models are not asked")
+    urgency: Literal["interactive", "batch"] = Field(
+        default="interactive", description="interactive pages do not wait for a model that has yet to start"
+    )
+    deadline_seconds: float = Field(default=120.0, gt=0, description="after so long the CPU reading stands, for interactive pages")
+    batch_deadline_seconds: float = Field(default=14_400.0, gt=0, description="the same for batch pages")
+    threshold: float = Field(default=0.15, ge=0, description="expected share of wrong characters from which a page is hard")
+    crops: bool = Field(default=True, description="whether the hard part of a page is sent alone where that is enough")
+    max_tokens: int = Field(default=4096, ge=64, description="the longest answer that is waited for, tokens")
+    attempts: int = Field(
+        default=3, ge=1, le=6, description="answers that are asked of one model before the next one is, or the CPU reading stands"
+    )
+    min_grounding: float = Field(
+        default=0.75, ge=0, le=1, description="share of what CPU OCR was sure of that an answer must agree with to be believed"
+    )
+
+
 class Chunks(_Section):
     """How documents are cut for retrieval."""
 
@@ -71,13 +97,25 @@ class Policy(_Section):
     languages: tuple[Language, ...] = Field(default=("por", "eng"), min_length=1, description="ISO 639-2 codes, most likely first")
     triage: Triage = Triage()
     ocr: Ocr = Ocr()
+    vision: Vision = Vision()
+    mask_pii: bool = Field(
+        default=False,
+        description="whether personal data is masked before pages leave the account; not built yet, so `external` is refused with it",
+    )
     chunks: Chunks = Chunks()
     limits: Limits = Limits()
     password_secret: str = Field(default="", description="name of the secret that holds passwords for encrypted PDFs, one a line")
 
+    @model_validator(mode="after")
+    def _no_unmasked_page_leaves(self) -> Policy:
+        if self.mask_pii and self.vision.external:
+            raise ValueError("mask_pii and vision.external exclude each other: personal data cannot be masked yet")
+        return self
+
     def fingerprint(self, engine_versions: Mapping[str, str]) -> str:
         """12 hexadecimal digits that change whenever the output may: wishes (name, limits and secret apart), engines, reader version."""
-        wishes = self.model_dump(mode="json", exclude={"name", "limits", "password_secret"})
+        waiting = {"urgency", "deadline_seconds", "batch_deadline_seconds"}
+        wishes = self.model_dump(mode="json", exclude={"name": True, "limits": True, "password_secret": True, "vision": waiting})
         seed = {"policy": wishes, "engines": dict(engine_versions), "reader": READER_VERSION}
         return hashlib.sha256(json.dumps(seed, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -104,10 +142,12 @@ def with_languages(policy: Policy, languages: str) -> Policy:
 def _complaints(error: ValidationError) -> str:
     # A list whose every member is wrong is "too short" as well; that helps nobody.
     told = [wrong for wrong in error.errors() if wrong["type"] != "too_short"] or error.errors()
-    return "; ".join(f"{'.'.join(map(str, wrong['loc']))}: {_complaint(wrong)}" for wrong in told)
+    return "; ".join(": ".join(filter(None, (".".join(map(str, wrong["loc"])), _complaint(wrong)))) for wrong in told)
 
 
 def _complaint(wrong: Any) -> str:
+    if wrong["type"] == "value_error":
+        return str(wrong["ctx"]["error"])
     if wrong["type"] == "extra_forbidden":
         return "there is no such setting (docs/configuration.md lists them all)"
     if wrong["loc"][0] == "languages" and wrong["type"] == "string_pattern_mismatch":
