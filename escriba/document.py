@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -116,7 +116,8 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `ink` is the share of inked pixels, `unread` that of letter-like specks outside its words, `sure` that of characters whose word the engine
     is sure of, `disagreement` that of words on which two engines differ (None where one read alone), `tabular` that of lines that stand in
-    columns without rules, `handwriting` and `formulae` how likely these are.
+    columns without rules, `handwriting` and `formulae` how likely these are; `flawed` pages
+    are those of which the file itself lacks a part.
     """
 
     ink: float = 0.0
@@ -126,6 +127,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     tabular: float = 0.0
     handwriting: float = 0.0
     formulae: float = 0.0
+    flawed: bool = False
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -149,6 +151,11 @@ class Page(msgspec.Struct, frozen=True):
     fields: tuple[Field, ...] = ()
     evidence: Evidence | None = None
 
+    @property
+    def flawed(self) -> bool:
+        """Whether the file itself lacks a part of the page."""
+        return self.evidence is not None and self.evidence.flawed
+
     def words(self) -> Iterator[Word]:
         for block in self.blocks:
             for line in block.lines:
@@ -163,3 +170,10 @@ class Document(msgspec.Struct, frozen=True):
     media_type: str
     languages: tuple[str, ...]
     pages: tuple[Page, ...]
+
+
+def mean_confidence(blocks: Sequence[Block]) -> float | None:
+    """Mean over words, weighted by their length; None where no word carries one."""
+    words = [(len(w.text), w.confidence) for b in blocks for line in b.lines for w in line.words if w.confidence is not None]
+    weight = sum(length for length, _ in words)
+    return round(sum(length * confidence for length, confidence in words) / weight, 4) if weight else None

@@ -6,7 +6,8 @@ EscribaError
 │   ├── Conflict            a conditional write lost a race that is worth running again
 │   ├── EngineUnavailable   the engine's process died or would not start
 │   ├── EngineTimeout       the engine did not answer within its limit
-│   └── EngineOutOfMemory   the engine ran into its memory limit
+│   ├── EngineOutOfMemory   the engine ran into its memory limit
+│   └── VisionAway          no vision model can be asked now, and the page may wait
 ├── PermanentError          the same bytes will fail again; record the reason and acknowledge
 │   ├── Unsupported         not a kind of file that Escriba reads
 │   ├── Encrypted           a password is needed
@@ -49,6 +50,10 @@ class EngineTimeout(RetryableError):
 
 class EngineOutOfMemory(RetryableError):
     """The engine ran into its memory limit."""
+
+
+class VisionAway(RetryableError):
+    """No vision model can be asked now, and the page may wait."""
 
 
 class PermanentError(EscribaError):

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import msgspec
 
-from escriba.document import Page, Route
+from escriba.document import BoundingBox, Page, Route
 from escriba.errors import Encrypted, PermanentError
 from escriba.policy import Policy
 from escriba.ports import Engine, Inspection, Rejection
@@ -39,6 +39,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     out: str = ""
     pixels: int = 0
     turned: int = 0
+    box: BoundingBox | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -121,6 +122,13 @@ class Worker:
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=70)
         return out.getvalue()
+
+    def do_render(self, request: Request) -> bytes:
+        """A Picture."""
+        from escriba.layout.rendering import rendered  # noqa: PLC0415  (only pages that go to a model need it)
+
+        page = self._source(request).page(request.first)
+        return msgspec.msgpack.encode(rendered(page, request.pixels, request.turned, request.box))
 
     def do_write_pdf(self, request: Request) -> bytes:
         """Nothing: the PDF stands at `out`. `pages` is a file of pages, one in JSON a line."""

@@ -19,11 +19,11 @@ from typing import IO
 import msgspec
 
 from escriba import engines
-from escriba.document import Page, Route
+from escriba.document import BoundingBox, Page, Route
 from escriba.errors import EngineOutOfMemory, EngineTimeout, EngineUnavailable, RetryableError, rejection
 from escriba.isolated import Answer, Request, frame, read_exactly
 from escriba.policy import Policy
-from escriba.ports import Inspection, PageFeatures, Rejection
+from escriba.ports import Inspection, PageFeatures, Picture, Rejection
 
 _LOOK_SECONDS = 20.0  # for a range of pages; each needs milliseconds
 _LOOK_AT_ONE_SECONDS = 5.0
@@ -33,6 +33,7 @@ _START_SECONDS = 60.0
 _HEADER = 4
 _INSPECTION = msgspec.msgpack.Decoder(Inspection)
 _PAGE, _REJECTION = msgspec.msgpack.Decoder(Page), msgspec.msgpack.Decoder(Rejection)
+_PICTURE = msgspec.msgpack.Decoder(Picture)
 
 
 class IsolatedReader:
@@ -73,6 +74,10 @@ class IsolatedReader:
     def picture(self, path: Path, policy: Policy, number: int, pixels: int, turned: int = 0) -> bytes:
         request = Request("picture", str(path), policy.model_dump_json(), first=number, pixels=pixels, turned=turned)
         return self._ask(request, _PICTURE_SECONDS)
+
+    def render(self, path: Path, policy: Policy, number: int, pixels: int, *, turned: int = 0, box: BoundingBox | None = None) -> Picture:
+        request = Request("render", str(path), policy.model_dump_json(), first=number, pixels=pixels, turned=turned, box=box)
+        return _PICTURE.decode(self._ask(request, _PICTURE_SECONDS))
 
     def write_pdf(self, path: Path, policy: Policy, pages: Path, out: Path, total: int) -> None:
         request = Request("write_pdf", str(path), policy.model_dump_json(), pages=str(pages), out=str(out))

@@ -40,7 +40,7 @@ class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `job_id` is the upload that has it planned; others of the same bytes only wait for it. `policy` is the policy's JSON as it stood when the upload was accepted: later edits are another reading's business.
     `failure` is the last trouble met on the way, `reason` why the document ended REJECTED. `revision` is the newest one asked for, `started` the newest whose assembly began, `current` the newest delivered.
-    `moved_at` is when anything last changed, `sent_at` when its pages were sent, `prods` how often the reconciler had to send its own message again.
+    `moved_at` is when anything last changed, `sent_at` when its pages were sent, `escalated_at` when last one of them was, `prods` how often the reconciler had to send its own message again.
     """
 
     document_id: str
@@ -68,6 +68,7 @@ class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: float = 0.0
     moved_at: float = 0.0
     sent_at: float = 0.0
+    escalated_at: float = 0.0
     prods: int = 0
 
     @property
@@ -77,7 +78,10 @@ class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PagesRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Pages `first` to `last`, which travel, wait and finish together: one page for OCR, up to fifty for a text layer."""
+    """Pages `first` to `last`, which travel, wait and finish together: one page for OCR, up to fifty for a text layer.
+
+    A page that was escalated waits in another `queue` since `escalated_at`; `result_key` and what stands beside it are the reading so far.
+    """
 
     first: int
     last: int
@@ -97,6 +101,7 @@ class PagesRow(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: float = 0.0
     resends: int = 0
     redrives: int = 0
+    escalated_at: float = 0.0
 
     @property
     def pages(self) -> int:
@@ -184,6 +189,37 @@ def settle(row: PagesRow, outcome: Outcome) -> PagesRow:
         result_key=outcome.result_key,
         confidence=outcome.confidence,
         seconds=outcome.seconds,
+    )
+
+
+def escalated(reading: Outcome, queue: str, now: float) -> dict[str, Any]:
+    """What changes in a waiting row that keeps a reading and goes on to wait for a better one: untried there."""
+    return {
+        "queue": queue,
+        "reason": reading.reason,
+        "engine": reading.engine,
+        "result_key": reading.result_key,
+        "confidence": reading.confidence,
+        "seconds": reading.seconds,
+        "sent_at": now,
+        "escalated_at": now,
+        "attempts": 0,
+        "failure": "",
+    }
+
+
+def given_up(row: PagesRow, reason: str) -> Outcome:
+    """How a row ends that nobody reads any more: DEGRADED with the reading that it keeps, else QUARANTINED."""
+    return Outcome(
+        first=row.first,
+        last=row.last,
+        generation=row.generation,
+        state="DEGRADED" if row.result_key else "QUARANTINED",
+        reason=reason,
+        engine=row.engine,
+        result_key=row.result_key,
+        confidence=row.confidence,
+        seconds=row.seconds,
     )
 
 
@@ -277,6 +313,9 @@ class Ledger(Protocol):
 
         A better outcome for an already delivered document asks for a new revision in the same transaction.
         """
+
+    def escalate(self, document_id: str, row: PagesRow, reading: Outcome, queue: str) -> PagesRow | None:
+        """Keep the reading of a waiting page and let it wait in `queue` for a better one; None when the row has moved meanwhile."""
 
     def count_failure(self, document_id: str, first: int, last: int, generation: int, failure: str) -> int:
         """Count a real failure of waiting pages and keep its sentence; returns the failures so far."""

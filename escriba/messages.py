@@ -54,6 +54,21 @@ class PagesRequested(_Message):
     offset: int = Field(ge=0)
 
 
+class VisionRequested(_Message):
+    """Page `page` (from 1) was read by CPU OCR and waits for a better reading; what was read so far is named in its row.
+
+    `object_key` and `offset` are those of `PagesRequested`; the time that the page may wait is counted from `escalated_at`.
+    """
+
+    detail_type: ClassVar[str] = "Vision Requested"
+    document_id: str
+    page: int = Field(ge=1)
+    generation: int = Field(ge=1)
+    object_key: str
+    offset: int = Field(ge=0)
+    escalated_at: datetime
+
+
 class DocumentReady(_Message):
     """No page of the document waits any more: revision `revision` can be assembled."""
 
@@ -75,8 +90,9 @@ class DocumentCompleted(_Message):
     pages: dict[PageState, int]
 
 
-Message = SplitContinued | PagesRequested | DocumentReady | DocumentCompleted
-_BY_TYPE: dict[str, type[Message]] = {m.detail_type: m for m in (SplitContinued, PagesRequested, DocumentReady, DocumentCompleted)}
+Message = SplitContinued | PagesRequested | VisionRequested | DocumentReady | DocumentCompleted
+_KINDS: tuple[type[Message], ...] = (SplitContinued, PagesRequested, VisionRequested, DocumentReady, DocumentCompleted)
+_BY_TYPE: dict[str, type[Message]] = {kind.detail_type: kind for kind in _KINDS}
 
 
 class _Bucket(BaseModel):

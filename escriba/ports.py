@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -10,13 +10,15 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from escriba.document import Block, Field, Link, Page, Route
-from escriba.errors import EngineRejected
+from escriba.backends import Backend
+from escriba.document import Block, BoundingBox, Field, Link, Page, Route
+from escriba.errors import ConfigurationError, EngineRejected
 from escriba.ledger import Ledger
 from escriba.messages import Message
 from escriba.policy import Policy
 from escriba.recovery import Recovery
 from escriba.topology import UPGRADE_WINDOW
+from escriba.vision import VisionModel
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,15 @@ class Rejection(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Picture(msgspec.Struct, frozen=True):
+    """A page or a part of one as a PNG of `width` times `height` pixels; `ink` is the share (0 to 1) of its pixels that are not background."""
+
+    image: bytes
+    width: int
+    height: int
+    ink: float
+
+
 class Reader(Protocol):
     """Opens hostile bytes somewhere they can do no harm (`isolation.py`). Raises the taxonomy of `errors.py`."""
 
@@ -175,6 +186,9 @@ class Reader(Protocol):
 
     def picture(self, path: Path, policy: Policy, number: int, pixels: int, turned: int = 0) -> bytes:
         """Page `number` of a file as a JPEG of at most `pixels` on its longer side, turned clockwise, for a person to look at."""
+
+    def render(self, path: Path, policy: Policy, number: int, pixels: int, *, turned: int = 0, box: BoundingBox | None = None) -> Picture:
+        """Page `number` of a file, turned clockwise, and of it the box (points of the turned page), `pixels` on its longer side, for a model to read."""
 
     def write_pdf(self, path: Path, policy: Policy, pages: Path, out: Path, total: int) -> None:
         """Write the searchable PDF of a file of `total` pages to `out`; `pages` holds those read by OCR, one in JSON a line."""
@@ -230,12 +244,17 @@ class Engine(Protocol):
         """One answer a page, in order: what was read, or the refusal."""
 
 
+def no_vision(backend: Backend) -> VisionModel:
+    """What asks a backend where nothing can: raises `ConfigurationError`."""
+    raise ConfigurationError(f"nothing here can ask the vision backend {backend.name!r}")
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything a stage may touch.
 
     `scratch` is a directory of this worker's own; `upgrade_window` the seconds for which late improvements are gathered; `policies`
-    those that came with the deployment.
+    those that came with the deployment; `backends` its vision models, and `vision` what asks one of them.
     """
 
     inbox: ObjectStore
@@ -251,3 +270,5 @@ class Ports:
     scratch: Path
     upgrade_window: int = UPGRADE_WINDOW
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    backends: Sequence[Backend] = ()
+    vision: Callable[[Backend], VisionModel] = field(default=no_vision)

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from escriba.alarms import OURS
+from escriba.backends import Backend
 from escriba.errors import ConfigurationError
 from escriba.policy import Policy
 from escriba.topology import UPGRADE_WINDOW
 
 _PREFIX = "ESCRIBA_"
-_IN_JSON = ("queues", "policies")
+_IN_JSON = ("queues", "policies", "backends")
 
 
 class Settings(BaseModel):
@@ -28,6 +29,9 @@ class Settings(BaseModel):
     event_bus: str
     queues: dict[str, str] = Field(description="URL of each queue by its name in the topology")
     policies: dict[str, Policy] = Field(default={}, description="the deployed policies by name: what differs from the defaults")
+    backends: tuple[Backend, ...] = Field(
+        default=(), description="the vision models that hard pages are sent to: what differs from the defaults"
+    )
     reader_memory_mb: int = Field(default=3000, ge=256, description="address space of the process that opens documents, MiB")
     upgrade_window: int = Field(default=UPGRADE_WINDOW, ge=0, le=900, description="seconds for which late improvements are gathered")
     metric_namespace: str = Field(default=OURS, description="CloudWatch namespace of the functions' own metrics")
@@ -38,11 +42,15 @@ class Settings(BaseModel):
         # A function's whole environment may hold 4 KB.
         return {name: policy.model_dump(mode="json", exclude_defaults=True) for name, policy in policies.items()}
 
+    @field_serializer("backends")
+    def _what_differs_in(self, backends: tuple[Backend, ...]) -> list[dict[str, object]]:
+        return [backend.model_dump(mode="json", exclude_defaults=True) for backend in backends]
+
     def to_env(self) -> dict[str, str]:
         """The environment variables from which `from_env` makes these settings."""
         fields = self.model_dump()
         return {
-            _PREFIX + name.upper(): json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else str(value)
+            _PREFIX + name.upper(): json.dumps(value, separators=(",", ":")) if name in _IN_JSON else str(value)
             for name, value in fields.items()
         }
 

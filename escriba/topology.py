@@ -41,7 +41,7 @@ class QueueSpec:
 class FunctionSpec:
     """A Lambda function and the queues it consumes. `timeout` in seconds, `memory` in MiB; the handler is `lambdas.<name>.handler`.
 
-    One that consumes nothing runs `every` so many seconds.
+    One that consumes nothing runs `every` so many seconds; one that `waits` does so for others, and keeps no processor busy meanwhile.
     """
 
     name: str
@@ -51,6 +51,7 @@ class FunctionSpec:
     batch_size: int = 1
     max_concurrency: int = 2
     every: float = 0
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,15 @@ TOPOLOGY = Topology(
     queues=(
         QueueSpec("intake", visibility=6 * 120),
         QueueSpec("pages", visibility=6 * 120),
+        QueueSpec("vision-api", visibility=6 * 180, max_receives=20),
         QueueSpec("assemble", visibility=6 * 300),
     ),
     functions=(
         FunctionSpec("assemble_document", ("assemble",), timeout=300, memory=2048, max_concurrency=20),
+        FunctionSpec("read_with_api", ("vision-api",), timeout=180, memory=1024, max_concurrency=20, waits=True),
         FunctionSpec("recognise_pages", ("pages",), timeout=120, memory=3008, max_concurrency=200),
         FunctionSpec("split_document", ("intake",), timeout=120, memory=2048, max_concurrency=20),
-        FunctionSpec("quarantine", ("intake-dlq", "pages-dlq", "assemble-dlq"), timeout=60, memory=512, batch_size=10),
+        FunctionSpec("quarantine", ("intake-dlq", "pages-dlq", "vision-api-dlq", "assemble-dlq"), timeout=60, memory=512, batch_size=10),
         FunctionSpec("reconcile", (), timeout=240, memory=1024, every=300),
         FunctionSpec("canary", (), timeout=60, memory=1024, every=900),
     ),

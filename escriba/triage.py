@@ -41,12 +41,12 @@ def pack(routes: Sequence[tuple[int, Route]], size: int = PAGES_PER_TEXT_MESSAGE
 
 
 def shortcoming(page: Page, ink: float, policy: Policy) -> str:
-    """Why a page that was read is only DEGRADED; empty when it is good. With no better engine to ask, the reading stands.
+    """Why a page that was read is only DEGRADED; empty when it is good. Unless a vision model reads it better, the reading stands.
 
     `ink` is the share of the page's pixels that are not background, asked for only where nothing was read.
     """
     if page.route == "ocr" and not any(page.words()):
         return "nothing could be read on a page that is not blank" if ink > policy.ocr.max_blank_ink else ""
     if page.route == "ocr" and page.confidence is not None and page.confidence < policy.ocr.min_confidence:
-        return f"low confidence ({page.confidence:.2f}) and no vision backend"
+        return f"low confidence ({page.confidence:.2f})"
     return ""

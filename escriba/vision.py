@@ -88,6 +88,9 @@ class Verdict(msgspec.Struct, frozen=True):
 class VisionModel(Protocol):
     """A served model. `engines/vision.py` implements it; safe for several threads."""
 
+    def count_tokens(self, text: str, seconds: float) -> int | None:
+        """How many tokens a text is to this model, None where its server does not say."""
+
     def ask(self, question: Question, seconds: float) -> Answer:
         """Its answer within so many seconds, retries and waiting included.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.parser.models import SqsRecordModel
@@ -21,11 +22,13 @@ from escriba.aws.queue import SqsQueue
 from escriba.aws.recovery import DynamoRecovery
 from escriba.aws.secrets import SecretsManager
 from escriba.aws.telemetry import PowertoolsMeter
+from escriba.backends import Backend
 from escriba.errors import EscribaError
 from escriba.isolation import IsolatedReader
 from escriba.memory.clock import SystemClock
 from escriba.ports import Delivery, Ports
 from escriba.settings import Settings
+from escriba.vision import VisionModel
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ Work = Callable[[Received, Ports], None]
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 _worker = threading.local()
+_vision: dict[Backend, VisionModel] = {}
+_vision_lock = threading.Lock()
 
 
 def sqs_handler(work: Work) -> Handler:
@@ -107,6 +112,20 @@ def release_worker() -> None:
         ports.reader.close()
 
 
+def vision_model(backend: Backend) -> VisionModel:
+    """What asks a backend: one a process, for it knows how busy and how well the backend is."""
+    with _vision_lock:
+        if backend not in _vision:
+            from escriba.engines.vision import VisionClient  # noqa: PLC0415  (only those who ask have its packages)
+
+            key = SecretsManager(client("secretsmanager")).get(backend.key_secret) if backend.key_secret else ""
+            hosts = (urlsplit(backend.base_url).hostname or "",) if backend.trusted else ()
+            _vision[backend] = VisionClient(
+                backend.base_url, key=key, own=not backend.external, trusted_hosts=hosts, concurrency=backend.concurrency
+            )
+        return _vision[backend]
+
+
 def _compose(settings: Settings) -> Ports:
     clock = SystemClock()
     queues = {name: SqsQueue(client("sqs"), url, name, client("cloudwatch")) for name, url in settings.queues.items()}
@@ -126,4 +145,6 @@ def _compose(settings: Settings) -> Ports:
         scratch=scratch,
         upgrade_window=settings.upgrade_window,
         policies=settings.policies,
+        backends=settings.backends,
+        vision=vision_model,
     )

@@ -21,6 +21,7 @@ from escriba.ledger import (
     PagesRow,
     advances,
     counted,
+    escalated,
     improves,
     may_assemble,
     may_publish,
@@ -187,6 +188,26 @@ class DynamoLedger:
         update["ExpressionAttributeNames"] = names(update)
         update["ExpressionAttributeValues"] = to_values(values)
         return {"Update": update}
+
+    def escalate(self, document_id: str, row: PagesRow, reading: Outcome, queue: str) -> PagesRow | None:
+        now = self._now()
+        change = escalated(reading, queue, now)
+        move = self._table.update(
+            pages_key(document_id, row.first, row.last),
+            change,
+            "#state = :was AND #generation = :held AND #queue = :held_queue AND attribute_not_exists(#unpacked)",
+            {"was": "WAITING", "held": row.generation, "held_queue": row.queue},
+        )
+        note = self._table.update(document_key(document_id), {"moved_at": now, "escalated_at": now}, "attribute_exists(pk)", {})
+
+        def attempt() -> PagesRow | None:
+            held = self.pages_row(document_id, row.first, row.last)
+            if held is None or (held.state, held.generation, held.queue) != ("WAITING", row.generation, row.queue):
+                return None
+            self._table.client.transact_write_items(TransactItems=[{"Update": move}, {"Update": note}])
+            return msgspec.structs.replace(held, **change)
+
+        return self._table.until_it_lands(attempt)
 
     def count_failure(self, document_id: str, first: int, last: int, generation: int, failure: str) -> int:
         item = self._table.apply(

@@ -20,11 +20,12 @@ from escriba.local.dispatcher import Dispatcher
 from escriba.local.pipeline import STATE_DIRECTORY, LocalPipeline, local_pipeline
 from escriba.policy import Policy
 from escriba.stages.reconcile import reconcile as reconcile_stage
-from lambdas import assemble_document, canary, quarantine, recognise_pages, reconcile, split_document
+from lambdas import assemble_document, canary, quarantine, read_with_api, recognise_pages, reconcile, split_document
 
 HANDLERS = {
     "split_document": split_document.handler,
     "recognise_pages": recognise_pages.handler,
+    "read_with_api": read_with_api.handler,
     "assemble_document": assemble_document.handler,
     "quarantine": quarantine.handler,
     "reconcile": reconcile.handler,

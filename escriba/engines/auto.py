@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import cv2
 
-from escriba.document import Block, Line
-from escriba.engines.one_page import mean_confidence, weight
+from escriba.document import Block, Line, mean_confidence
+from escriba.engines.one_page import weight
 from escriba.engines.rapidocr import RapidOcr
 from escriba.engines.tesseract import Tesseract, data_folder
 from escriba.errors import EngineRejected

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from escriba.document import Block, Page, Route
+from escriba.document import Block, Page, Route, mean_confidence
 from escriba.errors import PermanentError
 from escriba.layout.ink import ink_share
 from escriba.policy import Policy
@@ -82,13 +82,6 @@ def _on_side(blocks: Sequence[Block]) -> bool:
 def weight(blocks: Sequence[Block]) -> float:
     """How much was read: characters, each by its confidence."""
     return sum(len(word.text) * (word.confidence or 0.0) for block in blocks for line in block.lines for word in line.words)
-
-
-def mean_confidence(blocks: Sequence[Block]) -> float | None:
-    """Mean over words, weighted by their length; None where no word carries one."""
-    words = [(len(w.text), w.confidence) for b in blocks for line in b.lines for w in line.words if w.confidence is not None]
-    weight = sum(length for length, _ in words)
-    return round(sum(length * confidence for length, confidence in words) / weight, 4) if weight else None
 
 
 class Turned:

@@ -45,7 +45,7 @@ class Context:
 
 
 class Dispatcher:
-    """Runs handlers side by side in `workers` threads until every queue is empty, or until `stop` is called."""
+    """Runs handlers side by side in threads until every queue is empty, or until `stop` is called."""
 
     def __init__(
         self,
@@ -55,12 +55,17 @@ class Dispatcher:
         clock: Clock,
         *,
         workers: int = 1,
+        waiters: int = 0,
         retry_delay: int = 1,
         idle: float = 0.05,
         on_worker_end: Callable[[], None] = lambda: None,
     ) -> None:
-        """`retry_delay` in seconds: how soon a message is seen again whose handler said that it failed; `idle` between looks."""
+        """`waiters` threads run the functions that wait for others, so that pages are read meanwhile; with none the `workers` run these too.
+
+        `retry_delay` in seconds: how soon a message is seen again whose handler said that it failed; `idle` between looks.
+        """
         self._topology, self._queues, self._handlers, self._clock = topology, queues, handlers, clock
+        self._waiters = waiters
         self._workers, self._retry_delay, self._idle, self._on_worker_end = workers, retry_delay, idle, on_worker_end
         self._running: Counter[str] = Counter()
         self._busy = 0
@@ -70,7 +75,10 @@ class Dispatcher:
 
     def run(self) -> None:
         """Work until nothing is left anywhere. Raises what broke a worker itself (never what a handler raised)."""
-        threads = [threading.Thread(target=self._work, name=f"worker-{n + 1}", daemon=True) for n in range(self._workers)]
+        waiting = tuple(spec for spec in self._topology.functions if spec.waits and self._waiters)
+        working = tuple(spec for spec in self._topology.functions if spec not in waiting)
+        lanes = [working] * self._workers + [waiting] * self._waiters
+        threads = [threading.Thread(target=self._work, args=(lane,), name=f"worker-{n + 1}", daemon=True) for n, lane in enumerate(lanes)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -84,10 +92,10 @@ class Dispatcher:
         """Take no more messages; what is in hand is finished."""
         self._stop.set()
 
-    def _work(self) -> None:
+    def _work(self, functions: Sequence[FunctionSpec]) -> None:
         try:
             while not self._stop.is_set():
-                if not self._one_batch() and not self._wait():
+                if not self._one_batch(functions) and not self._wait():
                     return
         except BaseException as error:  # noqa: BLE001  (handed to the caller of run)
             self._failures.append(error)
@@ -95,9 +103,9 @@ class Dispatcher:
         finally:
             self._on_worker_end()
 
-    def _one_batch(self) -> bool:
-        """Invoke the first function that has something to do, downstream first; False when none has."""
-        for function in self._topology.functions:
+    def _one_batch(self, functions: Sequence[FunctionSpec]) -> bool:
+        """Invoke the first of these functions that has something to do, downstream first; False when none has."""
+        for function in functions:
             if not self._take_slot(function):
                 continue
             try:

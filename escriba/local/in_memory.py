@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from escriba.backends import Backend
 from escriba.document import Document
 from escriba.errors import EscribaError, rejection
 from escriba.identity import job_id, policy_key, upload_key
@@ -28,10 +29,11 @@ from escriba.memory.recovery import MemoryRecovery
 from escriba.memory.secrets import MemorySecrets
 from escriba.messages import object_created
 from escriba.policy import Policy
-from escriba.ports import Clock, Delivery, Meter, Ports, Reader, Secrets
+from escriba.ports import Clock, Delivery, Meter, Ports, Reader, Secrets, no_vision
 from escriba.stages.split import accept
 from escriba.topology import TOPOLOGY, Topology
-from lambdas import assemble_document, canary, quarantine, recognise_pages, reconcile, split_document
+from escriba.vision import VisionModel
+from lambdas import assemble_document, canary, quarantine, read_with_api, recognise_pages, reconcile, split_document
 from lambdas.entry import Received, Work, short_name
 
 _INBOX = "inbox"
@@ -50,7 +52,10 @@ class InMemoryPipeline:
         topology: Topology = TOPOLOGY,
         secrets: Secrets | None = None,
         meter: Meter | None = None,
+        backends: Sequence[Backend] = (),
+        vision: Callable[[Backend], VisionModel] = no_vision,
     ) -> None:
+        """`vision` is what asks one of the `backends`, which are the vision models that this pipeline has."""
         clock = clock or SystemClock()
         self.topology = topology
         letters = {q.name: MemoryQueue(q, clock, None) for q in topology.all_queues() if not q.dead_letters}
@@ -70,6 +75,8 @@ class InMemoryPipeline:
             secrets=secrets or MemorySecrets(),
             scratch=scratch,
             upgrade_window=1,
+            backends=backends,
+            vision=vision,
         )
 
     def handlers(self) -> dict[str, Handler]:
@@ -79,6 +86,7 @@ class InMemoryPipeline:
                 lambda received, ports: split_document.split(received, ports, lambda upload: accept(upload, ports))
             ),
             "recognise_pages": self.handler(recognise_pages.work),
+            "read_with_api": self.handler(read_with_api.work),
             "assemble_document": self.handler(assemble_document.work),
             "quarantine": self.handler(quarantine.work),
             "reconcile": self.scheduled(reconcile.work),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from escriba.aws.clients import client
+from escriba.backends import Backend
 from escriba.identity import job_id, policy_key, upload_key
 from escriba.ledger import FINISHED, DocumentRow, JobRow
 from escriba.local.dispatcher import Dispatcher, Handler
@@ -80,7 +81,10 @@ class LocalPipeline:
             replace(f, max_concurrency=max(1, workers // 2)) if f.name == "split_document" else f for f in self.topology.functions
         )
         topology = Topology(self.topology.queues, functions)
-        return Dispatcher(topology, self.ports.queues, handlers, self.ports.clock, workers=workers, on_worker_end=release_worker)
+        waiters = max((backend.concurrency for backend in self.settings.backends), default=0)
+        return Dispatcher(
+            topology, self.ports.queues, handlers, self.ports.clock, workers=workers, waiters=waiters, on_worker_end=release_worker
+        )
 
     def job(self, identity: str) -> tuple[JobRow | None, DocumentRow | None]:
         """A job and its document, as far as they are known."""
@@ -94,14 +98,20 @@ def nobody(row: dict[str, Any]) -> None:
 
 @contextmanager
 def local_pipeline(
-    directory: Path, *, topology: Topology = TOPOLOGY, on_row: Callable[[dict[str, Any]], None] = nobody
+    directory: Path,
+    *,
+    topology: Topology = TOPOLOGY,
+    backends: Sequence[Backend] = (),
+    on_row: Callable[[dict[str, Any]], None] = nobody,
 ) -> Iterator[LocalPipeline]:
-    """Start the embedded AWS for an output directory, with everything its journal remembers."""
+    """Start the embedded AWS for an output directory, with everything its journal remembers; `backends` are its vision models."""
     state = directory / STATE_DIRECTORY
     state.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         settings = stack.enter_context(embedded_aws(topology))
-        settings = settings.model_copy(update={"telemetry_file": str(state / "telemetry.jsonl"), "upgrade_window": 1})
+        settings = settings.model_copy(
+            update={"telemetry_file": str(state / "telemetry.jsonl"), "upgrade_window": 1, "backends": tuple(backends)}
+        )
         os.environ.update(settings.to_env())  # restored with the embedded AWS
         journal = Journal(state, settings, on_row)
         stack.callback(journal.close)

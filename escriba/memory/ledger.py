@@ -20,6 +20,7 @@ from escriba.ledger import (
     PagesRow,
     advances,
     counted,
+    escalated,
     improves,
     may_assemble,
     may_publish,
@@ -140,6 +141,16 @@ class MemoryLedger:
                 self._watched[document_id] = True
             self._documents[document_id] = document
             return document
+
+    def escalate(self, document_id: str, row: PagesRow, reading: Outcome, queue: str) -> PagesRow | None:
+        with self._lock:
+            if self.pages_row(document_id, row.first, row.last) != row or row.state != "WAITING":
+                return None
+            now = self._now()
+            moved = replace(row, **escalated(reading, queue, now))
+            self._pages[document_id][row.first, row.last] = moved
+            self._documents[document_id] = replace(self.document(document_id), moved_at=now, escalated_at=now)
+            return moved
 
     def count_failure(self, document_id: str, first: int, last: int, generation: int, failure: str) -> int:
         with self._lock:

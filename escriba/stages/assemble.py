@@ -64,7 +64,7 @@ def _write(directory: Path, document: DocumentRow, rows: list[PagesRow], ports: 
     with OutputWriter(directory, document.sha256, document.media_type, policy) as writer, recognised.open("wb") as ocr:
         for page in _read_pages(rows, ports):
             writer.add(structured(page, census))
-            if page.route == "ocr":
+            if page.route != "text_layer":
                 ocr.write(_ENCODER.encode(page) + b"\n")
     _write_pdf(directory / "document.pdf", document, policy, recognised, ports)
     (directory / "usage.json").write_bytes(usage_json(document, rows))
@@ -92,7 +92,9 @@ def _write_pdf(out: Path, document: DocumentRow, policy: Policy, recognised: Pat
 def _read_pages(rows: list[PagesRow], ports: Ports) -> Iterator[Page]:
     for row in rows:
         if row.result_key:
-            yield from _PAGES.decode(gzip.decompress(ports.results.get(row.result_key)))
+            for page in _PAGES.decode(gzip.decompress(ports.results.get(row.result_key))):
+                # A page that waited for a better reading in vain was read as one that ends otherwise.
+                yield msgspec.structs.replace(page, state=row.state, reason=row.reason)
             continue
         for number in range(row.first, row.last + 1):
             yield Page(number=number, width=0, height=0, route=row.route, engine="", state="QUARANTINED", reason=row.reason)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from escriba.errors import MessageError, NotFound
 from escriba.identity import job_id
-from escriba.ledger import FORGOTTEN, DeadLetter, DocumentRow, JobRow, Outcome
-from escriba.messages import DocumentReady, Message, ObjectCreated, PagesRequested, SplitContinued, decode
+from escriba.ledger import FORGOTTEN, DeadLetter, DocumentRow, JobRow, Outcome, given_up
+from escriba.messages import DocumentReady, Message, ObjectCreated, PagesRequested, SplitContinued, VisionRequested, decode
 from escriba.ports import Ports
 from escriba.stages import announce
+from escriba.stages.escalate import settle
 from escriba.stages.split import send_waiting
 
 _SILENT = "its reader died again and again without saying why"
@@ -32,6 +33,8 @@ def _settle(queue: str, message: Message | ObjectCreated, ports: Ports) -> None:
     match queue, message:
         case "pages-dlq", PagesRequested():
             _pages(message, ports)
+        case "vision-api-dlq", VisionRequested():
+            _unseen(message, ports)
         case "intake-dlq", ObjectCreated():
             _upload(message, ports)
         case "intake-dlq", SplitContinued():
@@ -59,6 +62,14 @@ def _pages(message: PagesRequested, ports: Ports) -> None:
     if after.quarantined > document.quarantined:
         announce.quarantined(document, row, reason, ports)
     announce.ready(after, ports)
+
+
+def _unseen(message: VisionRequested, ports: Ports) -> None:
+    """No model could be asked about a page: its CPU reading stands."""
+    document = ports.ledger.document(message.document_id)
+    row = ports.ledger.pages_row(message.document_id, message.page, message.page)
+    if row is not None and row.state == "WAITING" and row.generation == message.generation:
+        settle(document, row, given_up(row, f"no vision reading: {row.failure or _SILENT}"), ports)
 
 
 def _upload(message: ObjectCreated, ports: Ports) -> None:

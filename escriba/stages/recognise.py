@@ -7,14 +7,17 @@ from collections.abc import Sequence
 
 import msgspec
 
+from escriba.backends import choose
 from escriba.document import Page, PageState
 from escriba.errors import EngineTimeout, EngineUnavailable, EscribaError, PermanentError
+from escriba.escalation import regions
 from escriba.identity import result_key
 from escriba.ledger import DocumentRow, Outcome, PagesRow
-from escriba.messages import PagesRequested, encode
+from escriba.messages import PagesRequested, VisionRequested, encode
 from escriba.policy import Policy
 from escriba.ports import Ports, Rejection
 from escriba.stages import announce, figures
+from escriba.stages.escalate import escalate, send_again
 from escriba.stages.scratch import fetch
 from escriba.stages.split import send_waiting
 from escriba.topology import MAX_FAILURES, MAX_TIMEOUTS
@@ -33,6 +36,10 @@ def recognise(message: PagesRequested, receives: int, ports: Ports) -> None:
         _unpack(document, message, ports)
     elif row.state != "WAITING":
         announce.ready(document, ports)
+    elif row.queue != "pages":
+        if receives > 1:
+            # Read and escalated, and the process died before it could tell the vision queue.
+            send_again(document, row, ports)
     else:
         _read(document, row, ports)
 
@@ -55,7 +62,13 @@ def _read(document: DocumentRow, row: PagesRow, ports: Ports) -> None:
         # The pages of a row share one state; where they differ, each needs a row of its own.
         send_waiting(document, ports.ledger.unpack(document.document_id, row.first, row.last), ports)
         return
+    hard = [page for page in answers if isinstance(page, Page) and _is_hard(page, policy)]
+    if hard and not choose(ports.backends, policy):
+        answers, hard = [_left_alone(page) for page in hard], []
     outcome = _keep(document, row, answers, seconds, ports)
+    if hard:
+        escalate(document, row, outcome, ports)
+        return
     after = ports.ledger.complete(document.document_id, [outcome])
     figures.count(ports, document, "PagesFinished", row.pages)
     if outcome.state == "DEGRADED":
@@ -63,6 +76,16 @@ def _read(document: DocumentRow, row: PagesRow, ports: Ports) -> None:
     elif outcome.state == "QUARANTINED":
         announce.quarantined(document, row, outcome.reason, ports)
     announce.ready(after, ports)
+
+
+def _is_hard(page: Page, policy: Policy) -> bool:
+    """Whether a vision model is to look at a page that travelled alone; a flaw of the file itself none can mend."""
+    return page.route == "ocr" and policy.vision.enabled and not page.flawed and bool(regions(page, policy))
+
+
+def _left_alone(page: Page) -> Page:
+    """A hard page where nobody can be asked about it."""
+    return msgspec.structs.replace(page, state="DEGRADED", reason=f"{page.reason or 'hard to read'}, and no vision backend")
 
 
 def _keep(document: DocumentRow, row: PagesRow, answers: Sequence[Page | Rejection], seconds: float, ports: Ports) -> Outcome:
@@ -97,22 +120,25 @@ def _unpack(document: DocumentRow, message: PagesRequested, ports: Ports) -> Non
     announce.ready(ports.ledger.document(document.document_id), ports)
 
 
-def give_up(message: PagesRequested, error: Exception, ports: Ports) -> bool:
+def give_up(message: PagesRequested | VisionRequested, error: Exception, ports: Ports) -> bool:
     """Count a real failure; at the last one send the message to the dead letters and return True: it can be acknowledged."""
+    first, last, queue = (
+        (message.first, message.last, "pages") if isinstance(message, PagesRequested) else (message.page, message.page, "vision-api")
+    )
     # Only our own sentences are known to hold no document text.
     failure = str(error) if isinstance(error, EscribaError) else f"an internal error ({type(error).__name__})"
-    failures = ports.ledger.count_failure(message.document_id, message.first, message.last, message.generation, failure)
+    failures = ports.ledger.count_failure(message.document_id, first, last, message.generation, failure)
     ports.meter.log(
         "warning",
         "pages failed",
         document_id=message.document_id,
-        first=message.first,
-        last=message.last,
+        first=first,
+        last=last,
         failures=failures,
         failure=failure,
     )
     ports.meter.count("PageFailures")
     if failures < (MAX_TIMEOUTS if isinstance(error, EngineTimeout) else MAX_FAILURES):
         return False
-    ports.queues["pages-dlq"].send([encode(message)])
+    ports.queues[f"{queue}-dlq"].send([encode(message)])
     return True

@@ -10,21 +10,25 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from escriba.backends import patience
 from escriba.conservation import conservation_violation
 from escriba.errors import Unsupported
 from escriba.identity import job_id, parse_upload_key
-from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, Outcome, PagesRow, has_ended
+from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow, given_up, has_ended
 from escriba.messages import SplitContinued, encode, object_created
+from escriba.policy import Policy
 from escriba.ports import Ports, StoredVersion
-from escriba.stages import announce
+from escriba.stages import announce, escalate
 from escriba.stages.figures import CANARY
 from escriba.stages.split import request
-from escriba.topology import MAX_RESENDS
+from escriba.topology import MAX_RESENDS, TOPOLOGY
 
 MARGIN = 600.0
 """Seconds by which a message must be older than its queue's oldest: CloudWatch tells of a queue's age some minutes late."""
 OVERDUE, OVERDUE_A_PAGE = 3600.0, 10.0
 """Seconds that a document may take, and those it may take more for each of its pages."""
+GRACE = 30.0
+"""Seconds past its patience after which a page no longer waits for a vision model, though none has said so: those at work are given the time."""
 SECONDS = 200.0
 """When to leave the rest to the next run: the function has 240."""
 
@@ -64,8 +68,8 @@ class _Run:
         self._ports, self._now = ports, now
         self.found = Findings(Counter())
         self.awaited = 0  # pages, the canary's too
-        self._held_since = {name: self._oldest_sent(name) for name in ("intake", "pages", "assemble")}
-        self._in_pages_queue = ports.queues["pages"].depth().total
+        self._held_since = {name: self._oldest_sent(name) for name in (queue.name for queue in TOPOLOGY.queues)}
+        self._in_queues_of_pages = sum(ports.queues[name].depth().total for name in ("pages", "vision-api"))
 
     def _oldest_sent(self, queue: str) -> float | None:
         """When the oldest message that the queue holds was sent; None when that is not known, or when one may be among its dead letters."""
@@ -90,7 +94,7 @@ class _Run:
             if self._lost(document.moved_at, "intake"):
                 self._prod(document)
         elif document.waiting:
-            if self._lost(document.sent_at, "pages"):
+            if document.escalated_at or self._lost(document.sent_at, "pages"):
                 self._look_at_pages(document)
         elif self._lost(document.moved_at, "assemble"):
             self._prod(document)
@@ -114,26 +118,30 @@ class _Run:
     def _look_at_pages(self, document: DocumentRow) -> None:
         rows = list(self._ports.ledger.pages(document.document_id))
         self._conserved(document, rows)
+        seconds = patience(Policy.model_validate_json(document.policy))
         for row in rows:
-            if row.state == "WAITING" and self._lost(row.sent_at, row.queue) and self._ledger_waits_for_more():
+            if row.state != "WAITING":
+                continue
+            if row.escalated_at and self._now - row.escalated_at > seconds + GRACE:
+                # Its message stays where it is: a model that reads the page yet makes the document better afterwards.
+                escalate.settle(document, row, given_up(row, escalate.LATE), self._ports)
+            elif self._lost(row.sent_at, row.queue) and self._ledger_waits_for_more():
                 self._resend(document, row)
 
     def _ledger_waits_for_more(self) -> bool:
-        return self.awaited > self._in_pages_queue or not self._in_pages_queue
+        return self.awaited > self._in_queues_of_pages or not self._in_queues_of_pages
 
     def _resend(self, document: DocumentRow, row: PagesRow) -> None:
         if row.resends >= MAX_RESENDS:
-            lost = Outcome(
-                first=row.first,
-                last=row.last,
-                generation=row.generation,
-                state="QUARANTINED",
-                reason=row.failure or f"its message was lost {MAX_RESENDS + 1} times",
-            )
-            announce.quarantined(document, row, lost.reason, self._ports)
+            lost = given_up(row, row.failure or f"its message was lost {MAX_RESENDS + 1} times")
+            if lost.state == "QUARANTINED":
+                announce.quarantined(document, row, lost.reason, self._ports)
             announce.ready(self._ports.ledger.complete(document.document_id, [lost]), self._ports)
         elif (again := self._ports.recovery.resend(document.document_id, row)) is not None:
-            self._ports.queues[row.queue].send([encode(request(document, again, self._ports))], tenant=document.tenant)
+            if again.escalated_at:
+                escalate.send_again(document, again, self._ports)
+            else:
+                self._ports.queues[row.queue].send([encode(request(document, again, self._ports))], tenant=document.tenant)
             self._note("pages sent again", document_id=document.document_id, first=row.first, last=row.last)
 
     def _prod(self, document: DocumentRow) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from escriba import models
+from escriba.backends import choose
 from escriba.errors import Encrypted, NotFound, PermanentError, UnknownPolicy
 from escriba.guards.limits import check_bytes, check_pages
 from escriba.identity import document_id, job_id, original_key, page_object_key, parse_upload_key, plain_copy_key, policy_key
@@ -13,7 +15,7 @@ from escriba.ledger import FINISHED, FORGOTTEN, DocumentRow, JobRow, PagesRow
 from escriba.messages import ObjectCreated, PagesRequested, SplitContinued, encode
 from escriba.policy import Policy
 from escriba.ports import Inspection, Ports
-from escriba.stages import announce
+from escriba.stages import announce, escalate
 from escriba.stages.scratch import fetch, fetch_upload
 from escriba.topology import PAGES_PER_SPLIT
 from escriba.triage import choose_route, pack
@@ -45,7 +47,8 @@ def _take_in(upload: ObjectCreated, job: JobRow, ports: Ports) -> JobRow:
     check_bytes(size, policy.limits)
     path = fetch_upload(upload.object.key, upload.object.version_id, ports)
     sha256 = _sha256(path)
-    identity = document_id(owner.tenant, sha256, policy.fingerprint(ports.reader.engine_versions(policy)))
+    versions = {**ports.reader.engine_versions(policy), **vision_versions(policy, ports)}
+    identity = document_id(owner.tenant, sha256, policy.fingerprint(versions))
     ports.results.upload(path, original_key(owner.tenant, sha256))
     job = JobRow(job_id=job.job_id, tenant=owner.tenant, key=job.key, document_id=identity)
     ports.ledger.accept(
@@ -150,9 +153,13 @@ def _cut(document: DocumentRow, number: int, policy: Policy, key: str, path: Pat
 
 def send_waiting(document: DocumentRow, rows: Iterable[PagesRow], ports: Ports) -> None:
     """Send a message for each waiting row."""
-    bodies = [encode(request(document, row, ports)) for row in rows if row.state == "WAITING"]
+    waiting = [row for row in rows if row.state == "WAITING"]
+    bodies = [encode(request(document, row, ports)) for row in waiting if not row.escalated_at]
     if bodies:
         ports.queues["pages"].send(bodies, tenant=document.tenant)
+    for row in waiting:
+        if row.escalated_at:
+            escalate.send_again(document, row, ports)
 
 
 def request(document: DocumentRow, row: PagesRow, ports: Ports) -> PagesRequested:
@@ -181,6 +188,11 @@ def _policy(name: str, ports: Ports) -> Policy:
         raise UnknownPolicy(
             f"there is no policy named {name!r} here; deploy it as policies/{name}.toml or use the policy 'default'"
         ) from None
+
+
+def vision_versions(policy: Policy, ports: Ports) -> Mapping[str, str]:
+    """Name and version of each model that a page may be sent to: another model, or another prompt, makes another reading."""
+    return {f"vision {backend.model}": models.model(backend.model).prompt_version for backend in choose(ports.backends, policy)}
 
 
 def _sha256(path: Path) -> str:

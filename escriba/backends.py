@@ -1,0 +1,57 @@
+"""The vision models that a deployment offers, and which of them a policy lets a page be sent to, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from escriba.policy import Policy
+
+
+class Backend(BaseModel):
+    """One model behind one OpenAI-compatible endpoint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
+    base_url: str = Field(min_length=1, description="the endpoint, with its /v1")
+    model: str = Field(description="its name in `escriba models list`: prompt, rendering and parser belong to the model")
+    served_as: str = Field(default="", description="what the endpoint calls the model; empty: the registry's id")
+    external: bool = Field(default=True, description="whether it stands outside the account: pages go there only if their policy says so")
+    trusted: bool = Field(default=False, description="believe that it is our own although its host's address does not show it")
+    key_secret: str = Field(default="", description="name of the secret that holds its key; empty: it wants none")
+    usd_per_page: float = Field(default=0.0, ge=0, description="what a page costs, by estimate")
+    seconds_per_page: float = Field(default=10.0, gt=0, description="how long a page takes when it runs")
+    start_seconds: float = Field(default=0.0, ge=0, description="how long it takes to start when it may be at zero")
+    concurrency: int = Field(default=4, ge=1, le=256, description="questions asked of it at the same time, by one sandbox")
+    paused: bool = Field(default=False, description="taken out of service by its operator")
+
+
+def patience(policy: Policy) -> float:
+    """Seconds after which a page of this policy no longer waits for a better reading."""
+    vision = policy.vision
+    return vision.deadline_seconds if vision.urgency == "interactive" else vision.batch_deadline_seconds
+
+
+def choose(backends: Iterable[Backend], policy: Policy) -> tuple[Backend, ...]:
+    """Those that may be asked under this policy, first to last; none where the CPU reading has to do.
+
+    Privacy: none outside the account unless the policy says so, and none at all there while personal data is to be masked.
+    Latency: none that would answer only after the policy's patience. Cost: none above its price, cheap ones first. Operations: none that is
+    paused, and of two at one price our own, then the quicker. Where the policy names models, those alone, in its order.
+    """
+    vision = policy.vision
+    if not vision.enabled:
+        return ()
+    fit = [
+        backend
+        for backend in backends
+        if (not backend.external or (vision.external and not policy.mask_pii))
+        and backend.start_seconds + backend.seconds_per_page <= patience(policy)
+        and backend.usd_per_page <= vision.max_usd_per_page
+        and not backend.paused
+        and (not vision.models or backend.model in vision.models)
+    ]
+    wished = {name: place for place, name in enumerate(vision.models)}
+    return tuple(sorted(fit, key=lambda b: (wished.get(b.model, 0), b.usd_per_page, b.external, b.seconds_per_page, b.name)))

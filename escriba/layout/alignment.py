@@ -1,0 +1,224 @@
+"""Lays what a vision model said over the boxes that CPU OCR saw, so that its words can be found on the page.
+
+Words are matched in order where they agree, then anywhere; those between two matches share the boxes of the CPU words that stand there. Where CPU
+OCR saw nothing, a word's box is an estimate, and its block says so.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+import msgspec
+
+from escriba.document import Block, BoundingBox, Line, Table, Word
+from escriba.vision import Parsed, Said
+
+_TAG = re.compile(r"<[^>]*>")
+_LINE_HEIGHT = 12.0  # points, where nothing tells
+
+
+class _Seen(NamedTuple):
+    """A word of CPU OCR and the line it stands on, counted over the region."""
+
+    word: Word
+    line: int
+
+
+class _Placed(NamedTuple):
+    """A word of the answer, its place, the line it stands on (-1: not known), and whether anybody saw a word there."""
+
+    word: Word
+    line: int
+    seen: bool
+
+
+def aligned(parsed: Parsed, cpu: Sequence[Block], region: BoundingBox) -> tuple[Block, ...]:
+    """The answer's pieces as blocks in their order; `cpu` are the CPU reading's blocks inside the region (points)."""
+    seen = [_Seen(word, n) for n, line in enumerate(line for block in cpu for line in block.lines) for word in line.words]
+    tokens = [(number, token) for number, piece in enumerate(parsed.pieces) for token in _text(piece).split()]
+    placed = _place([token for _, token in tokens], seen, region)
+    by_piece: dict[int, list[_Placed]] = defaultdict(list)
+    for (number, _), word in zip(tokens, placed, strict=True):
+        by_piece[number].append(word)
+    return tuple(_block(piece, by_piece[number]) for number, piece in enumerate(parsed.pieces) if by_piece[number])
+
+
+def inside(blocks: Sequence[Block], box: BoundingBox | None) -> tuple[Block, ...]:
+    """Of these blocks the lines whose middle lies in the box; everything where there is no box."""
+    if box is None:
+        return tuple(blocks)
+    return tuple(
+        _with_lines(block, lines) for block in blocks if (lines := tuple(line for line in block.lines if _middle_in(line.box, box)))
+    )
+
+
+def replaced(blocks: Sequence[Block], box: BoundingBox, better: Sequence[Block]) -> tuple[Block, ...]:
+    """The blocks with what stood in the box taken out, and what is better put in at the first place where something was."""
+    kept: list[Block] = []
+    place = -1
+    for block in blocks:
+        lines = tuple(line for line in block.lines if not _middle_in(line.box, box))
+        if len(lines) < len(block.lines) and place < 0:
+            # A block that is cut in two goes on behind what was put in, unless the cut is its beginning.
+            before = tuple(line for line in lines if line.box.y0 < box.y0)
+            if before:
+                kept.append(_with_lines(block, before))
+                lines = tuple(line for line in lines if line.box.y0 >= box.y0)
+            place = len(kept)
+        if lines:
+            kept.append(block if len(lines) == len(block.lines) else _with_lines(block, lines))
+    if place < 0:
+        place = next((n for n, block in enumerate(kept) if block.box.y0 > box.y0), len(kept))
+    return (*kept[:place], *better, *kept[place:])
+
+
+def _with_lines(block: Block, lines: tuple[Line, ...]) -> Block:
+    if lines == block.lines:
+        return block
+    return msgspec.structs.replace(block, lines=lines, box=BoundingBox.around(line.box for line in lines), table=None, unaligned=())
+
+
+def _middle_in(inner: BoundingBox, box: BoundingBox) -> bool:
+    x, y = (inner.x0 + inner.x1) / 2, (inner.y0 + inner.y1) / 2
+    return box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1
+
+
+def _text(piece: Said) -> str:
+    return _TAG.sub(" ", piece.html) if piece.html and not piece.text else piece.text
+
+
+def plain(token: str) -> str:
+    """A word as it is compared: letters and digits without case and marks."""
+    decomposed = unicodedata.normalize("NFKD", token.casefold())
+    return "".join(c for c in decomposed if c.isalnum()) or token
+
+
+def _place(tokens: Sequence[str], seen: Sequence[_Seen], region: BoundingBox) -> list[_Placed]:
+    """One place a token."""
+    ours, theirs = [plain(token) for token in tokens], [plain(s.word.text) for s in seen]
+    matched = _matches(ours, theirs)
+    placed: list[_Placed | None] = [None] * len(tokens)
+    for mine, other in matched.items():
+        word = seen[other]
+        placed[mine] = _Placed(Word(tokens[mine], word.word.box, word.word.confidence), word.line, seen=True)
+    for first, last in _gaps(placed):
+        between = _between(first, last, matched, seen)
+        whole = seen_boxes(between) or [_estimate(first, last, placed, region)]
+        boxes = list(_shares([len(token) for token in tokens[first:last]], whole))
+        lines = [s.line for s in between] or [-1]
+        for n, box in enumerate(boxes):
+            placed[first + n] = _Placed(
+                Word(tokens[first + n], box), lines[min(n * len(lines) // len(boxes), len(lines) - 1)], bool(between)
+            )
+    return [word for word in placed if word is not None]
+
+
+def _matches(ours: Sequence[str], theirs: Sequence[str]) -> dict[int, int]:
+    """Which of our words is which of theirs: in order first, then those that are equal and stand alone on both sides."""
+    found = {
+        a + n: b + n for a, b, length in SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks() for n in range(length)
+    }
+    left_here = defaultdict(list)
+    left_there = defaultdict(list)
+    taken = set(found.values())
+    for n, token in enumerate(ours):
+        if n not in found:
+            left_here[token].append(n)
+    for n, token in enumerate(theirs):
+        if n not in taken:
+            left_there[token].append(n)
+    return found | {here[0]: left_there[token][0] for token, here in left_here.items() if len(here) == 1 == len(left_there[token])}
+
+
+def _gaps(placed: Sequence[_Placed | None]) -> Iterator[tuple[int, int]]:
+    first = None
+    for n, word in enumerate([*placed, _Placed(Word("", BoundingBox(0, 0, 0, 0)), -1, seen=True)]):
+        if word is None and first is None:
+            first = n
+        elif word is not None and first is not None:
+            yield first, n
+            first = None
+
+
+def _between(first: int, last: int, matched: dict[int, int], seen: Sequence[_Seen]) -> list[_Seen]:
+    """The CPU words that stand between the neighbours of a gap and belong to nobody."""
+    before, after = matched.get(first - 1, -1), matched.get(last, len(seen))
+    taken = set(matched.values())
+    return [seen[n] for n in range(before + 1, after) if n not in taken]
+
+
+def seen_boxes(words: Sequence[_Seen]) -> list[BoundingBox]:
+    """One box a line."""
+    lines: dict[int, list[BoundingBox]] = defaultdict(list)
+    for word in words:
+        lines[word.line].append(word.word.box)
+    return [BoundingBox.around(boxes) for boxes in lines.values()]
+
+
+def _estimate(first: int, last: int, placed: Sequence[_Placed | None], region: BoundingBox) -> BoundingBox:
+    """Where words may stand that nobody saw: from the end of the one before to the beginning of the one after, or below, or anywhere."""
+    before = placed[first - 1] if first else None
+    after = placed[last] if last < len(placed) else None
+    if before and after and before.line == after.line and before.word.box.x1 < after.word.box.x0:
+        return BoundingBox(before.word.box.x1, before.word.box.y0, after.word.box.x0, before.word.box.y1)
+    if before:
+        height = before.word.box.height or _LINE_HEIGHT
+        top = min(before.word.box.y1, region.y1 - height)
+        return BoundingBox(region.x0, max(top, region.y0), region.x1, max(top, region.y0) + height)
+    if after:
+        height = after.word.box.height or _LINE_HEIGHT
+        bottom = max(after.word.box.y0, region.y0 + height)
+        return BoundingBox(region.x0, bottom - height, region.x1, bottom)
+    return region
+
+
+def _shares(lengths: Sequence[int], boxes: Sequence[BoundingBox]) -> Iterator[BoundingBox]:
+    """The boxes, laid end to end, dealt out by length; no share reaches over the end of a box."""
+    total = sum(lengths) + len(lengths) - 1
+    wide = sum(box.width for box in boxes) or 1.0
+    position = 0.0
+    for length in lengths:
+        start, end = position * wide / total, (position + length) * wide / total
+        position += length + 1
+        for box in boxes:
+            if start < box.width or box is boxes[-1]:
+                left = box.x0 + min(start, box.width)
+                yield BoundingBox(round(left, 2), box.y0, round(max(left, min(box.x0 + end, box.x1)), 2), box.y1)
+                break
+            start, end = start - box.width, end - box.width
+
+
+def _block(piece: Said, words: Sequence[_Placed]) -> Block:
+    lines: list[list[Word]] = [[]]
+    on = words[0].line
+    for word in words:
+        if lines[-1] and word.line != on and word.line >= 0:
+            lines.append([])
+        if word.line >= 0:
+            on = word.line
+        lines[-1].append(word.word)
+    made = tuple(Line.of(line) for line in lines)
+    return Block(
+        kind=piece.kind,
+        box=BoundingBox.around(line.box for line in made),
+        lines=made,
+        level=piece.level,
+        table=Table(piece.html) if piece.html else None,
+        unaligned=tuple(_runs([word.seen for word in words])),
+    )
+
+
+def _runs(seen: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """First and last of each run of words that nobody saw."""
+    first = None
+    for n, was in enumerate([*seen, True]):
+        if not was and first is None:
+            first = n
+        elif was and first is not None:
+            yield first, n - 1
+            first = None
