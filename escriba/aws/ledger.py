@@ -19,6 +19,8 @@ from escriba.ledger import (
     JobRow,
     Outcome,
     PagesRow,
+)
+from escriba.moves import (
     advances,
     counted,
     escalated,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from escriba.aws.items import FAILED, UNDER_WAY, document_key, from_item, job_key, names, pages_key, to_values
 from escriba.aws.table import Table
-from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow, has_ended, redriven, reopened
+from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow
+from escriba.moves import has_ended, redriven, reopened
 from escriba.ports import Clock
 from escriba.recovery import may_redrive
 from escriba.topology import WATCH

@@ -12,7 +12,8 @@ from escriba.cli.alarm_states import AlarmState, LastRun, last_runs, local_alarm
 from escriba.cli.places import Place
 from escriba.conservation import conservation_violation
 from escriba.identity import job_id
-from escriba.ledger import FORGOTTEN, DocumentRow, has_ended
+from escriba.ledger import FORGOTTEN, DocumentRow
+from escriba.moves import has_ended
 from escriba.ports import Depth
 from escriba.stages.figures import CANARY
 from escriba.stages.redrive import Failed, Verdict, Wanted, failures

@@ -21,7 +21,8 @@ from moto.s3.models import s3_backends
 
 from escriba.aws.clients import client
 from escriba.aws.items import from_item
-from escriba.ledger import PagesRow, counted
+from escriba.ledger import PagesRow
+from escriba.moves import counted
 from escriba.settings import Settings
 
 _PARAMETERS = "escriba.parameters"

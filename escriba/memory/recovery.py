@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow, has_ended, redriven, reopened
+from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow
 from escriba.memory.ledger import MemoryLedger
+from escriba.moves import has_ended, redriven, reopened
 from escriba.recovery import may_redrive
 
 # One store in two classes, so that a consumer of the straight line sees none of these moves.

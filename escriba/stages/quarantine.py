@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from escriba.errors import MessageError, NotFound
 from escriba.identity import job_id
-from escriba.ledger import FORGOTTEN, DeadLetter, DocumentRow, JobRow, Outcome, given_up
+from escriba.ledger import FORGOTTEN, DeadLetter, DocumentRow, JobRow, Outcome
 from escriba.messages import DocumentReady, Message, ObjectCreated, PagesRequested, SplitContinued, VisionRequested, decode
+from escriba.moves import given_up
 from escriba.ports import Ports
 from escriba.stages import announce
 from escriba.stages.escalate import settle

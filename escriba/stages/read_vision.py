@@ -21,8 +21,9 @@ from escriba.escalation import regions
 from escriba.guards.acceptance import judge
 from escriba.identity import result_key
 from escriba.layout.alignment import aligned, inside, replaced
-from escriba.ledger import DocumentRow, Outcome, PagesRow, given_up
+from escriba.ledger import DocumentRow, Outcome, PagesRow
 from escriba.messages import VisionRequested
+from escriba.moves import given_up
 from escriba.policy import Policy
 from escriba.ports import Ports
 from escriba.stages import announce, figures

@@ -14,8 +14,9 @@ from escriba.backends import patience
 from escriba.conservation import conservation_violation
 from escriba.errors import Unsupported
 from escriba.identity import job_id, parse_upload_key
-from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow, given_up, has_ended
+from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow
 from escriba.messages import SplitContinued, encode, object_created
+from escriba.moves import given_up, has_ended
 from escriba.policy import Policy
 from escriba.ports import Ports, StoredVersion
 from escriba.stages import announce, escalate

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from escriba.identity import job_id
-from escriba.ledger import FORGOTTEN, SURROUNDINGS, DocumentRow, JobRow, PagesRow
+from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow
 from escriba.messages import encode
+from escriba.moves import SURROUNDINGS
 from escriba.ports import Ports, StoredVersion
 from escriba.stages.reconcile import send_upload, split_again
 from escriba.stages.split import request
