@@ -17,7 +17,7 @@ class Access:
     """What one function does to the world.
 
     Queues it sends to; keys of the results bucket it reads and writes; what it asks of the ledger; whether it takes uploads in, announces documents, hastens
-    messages that failed, looks after what is under way, or is the canary.
+    messages that failed, asks vision models, looks after what is under way, or is the canary.
     """
 
     sends: tuple[str, ...] = ()
@@ -28,19 +28,28 @@ class Access:
     announces: bool = False
     hastens: bool = False
     reconciles: bool = False
+    asks_models: bool = False
     sings: bool = False
 
 
 ACCESS = {
     "split_document": Access(
-        sends=("intake", "pages", "assemble"),
+        sends=("intake", "pages", "vision-api", "assemble"),
         reads=("policies/*", "originals/*", "readings/*"),
         writes=("originals/*", "readings/*"),
         takes_uploads=True,
         announces=True,
     ),
     "recognise_pages": Access(
-        sends=("pages", "assemble", "pages-dlq"), reads=("originals/*", "readings/*"), writes=("readings/*",), hastens=True
+        sends=("pages", "vision-api", "assemble", "pages-dlq"), reads=("originals/*", "readings/*"), writes=("readings/*",), hastens=True
+    ),
+    "read_with_api": Access(
+        sends=("assemble", "vision-api-dlq"),
+        reads=("originals/*", "readings/*"),
+        writes=("readings/*",),
+        ledger=("GetItem", "Query", "UpdateItem"),
+        hastens=True,
+        asks_models=True,
     ),
     # It reads documents/* only to be told what it has just written: an upload in parts ends with a HEAD.
     "assemble_document": Access(
@@ -49,7 +58,7 @@ ACCESS = {
         ledger=("GetItem", "Query", "UpdateItem"),
         announces=True,
     ),
-    "reconcile": Access(sends=("intake", "pages", "assemble"), announces=True, reconciles=True),
+    "reconcile": Access(sends=("intake", "pages", "vision-api", "assemble"), announces=True, reconciles=True),
     "canary": Access(reads=("canary/*", "documents/canary/*"), writes=("canary/*",), ledger=("GetItem", "Query", "DeleteItem"), sings=True),
     "quarantine": Access(sends=("pages", "assemble"), announces=True),
 }
@@ -82,12 +91,14 @@ def grant(role: iam.Role, access: Access, consumes: tuple[str, ...], resources: 
     if access.announces:
         _allow(role, ("events:PutEvents",), resources.bus.event_bus_arn)
     acknowledgments.key_prefixes(role, resources.results, access.reads + access.writes)
-    if access.reconciles:
-        _let_reconcile(role, resources)
-    if access.sings:
-        _let_sing(role, resources)
-    if access.takes_uploads:
-        _let_take_uploads(role, resources)
+    for wanted, allow in (
+        (access.reconciles, _let_reconcile),
+        (access.sings, _let_sing),
+        (access.takes_uploads, _let_take_uploads),
+        (access.asks_models, _let_ask_models),
+    ):
+        if wanted:
+            allow(role, resources)
 
 
 def _let_reconcile(role: iam.Role, resources: Resources) -> None:
@@ -112,10 +123,18 @@ def _let_take_uploads(role: iam.Role, resources: Resources) -> None:
     _allow(role, ("s3:GetObjectVersion", "s3:DeleteObjectVersion"), resources.inbox.arn_for_objects(UPLOADS))
     acknowledgments.key_prefixes(role, resources.inbox, [UPLOADS])
     _allow(role, _IDEMPOTENCY, resources.idempotency.table_arn)
+    _let_read_secrets(role, {policy.password_secret for policy in resources.policies.values()})
+
+
+def _let_ask_models(role: iam.Role, resources: Resources) -> None:
+    _let_read_secrets(role, {backend.key_secret for backend in resources.backends})
+
+
+def _let_read_secrets(role: iam.Role, names: set[str]) -> None:
     stack = cdk.Stack.of(role)
     secrets = [
         stack.format_arn(service="secretsmanager", resource="secret", resource_name=f"{name}-??????", arn_format=_COLON)
-        for name in sorted({policy.password_secret for policy in resources.policies.values()} - {""})
+        for name in sorted(names - {""})
     ]
     if secrets:
         _allow(role, ("secretsmanager:GetSecretValue",), *secrets)

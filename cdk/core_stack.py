@@ -38,6 +38,7 @@ class CoreStack(cdk.Stack):
             bus=bus,
             key=encryption.key,
             policies=deployment.load_policies(),
+            backends=deployment.load_backends(),
             namespace=deployment.namespace,
         )
         functions = {spec.name: Function(self, deployment, spec, resources).function for spec in TOPOLOGY.functions}

@@ -9,12 +9,13 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from escriba.alarms import OURS
+from escriba.backends import Backend, load_backends
 from escriba.policy import Policy, load_policy
 from escriba.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-POLICY_BYTES = 2_500
-"""What is left for policies of the 4 KB that a function's environment may hold."""
+POLICY_BYTES, BACKENDS_BYTES = 1_700, 600
+"""What is left for policies and for vision backends of the 4 KB that a function's environment may hold."""
 
 
 class Deployment(BaseModel):
@@ -25,6 +26,9 @@ class Deployment(BaseModel):
     stage: str = Field(pattern=r"^[a-z][a-z0-9]{0,15}$", description="dev loses its data with its stack; every other stage keeps it")
     architecture: Literal["x86_64", "arm64"] = Field(description="processor of the functions")
     policies: Path = Field(description="folder of policies in TOML, from the checkout's top")
+    backends: str = Field(
+        default="", description="file of vision backends in TOML, from the checkout's top; empty: hard pages keep their CPU reading"
+    )
     alarm_email: str = Field(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="who hears of alarms; only dev may go without")
     monthly_budget_usd: float = Field(ge=0, description="what a month may cost; 0: no budget")
 
@@ -59,12 +63,21 @@ class Deployment(BaseModel):
             policies[policy.name] = policy
         if "default" not in policies:
             raise ValueError(f"{ROOT / self.policies} holds no default.toml")
-        if (size := len(_environment_of(policies).encode())) > POLICY_BYTES:
+        if (size := len(_environment_of(policies)["ESCRIBA_POLICIES"].encode())) > POLICY_BYTES:
             raise ValueError(
                 f"the policies take {size} bytes of a function's environment, {POLICY_BYTES} are left for them; "
                 "put some into the results bucket instead (docs/deploy.md)"
             )
         return policies
+
+    def load_backends(self) -> tuple[Backend, ...]:
+        """The vision models of this deployment. Raises `ConfigurationError` for a wrong file, ValueError for more than fits."""
+        backends = load_backends(ROOT / self.backends) if self.backends else ()
+        if (size := len(_environment_of({}, backends)["ESCRIBA_BACKENDS"].encode())) > BACKENDS_BYTES:
+            raise ValueError(
+                f"the vision backends take {size} bytes of a function's environment, {BACKENDS_BYTES} are left for them: name fewer"
+            )
+        return backends
 
 
 def read_deployment(context: Mapping[str, Any]) -> Deployment:
@@ -80,6 +93,6 @@ def _told(message: str) -> str:
     return message.removeprefix("Value error, ") if message.startswith("Value error") else message.lower()
 
 
-def _environment_of(policies: dict[str, Policy]) -> str:
+def _environment_of(policies: dict[str, Policy], backends: tuple[Backend, ...] = ()) -> dict[str, str]:
     names = dict.fromkeys(("inbox_bucket", "results_bucket", "ledger_table", "idempotency_table", "event_bus"), "")
-    return Settings.model_validate({**names, "queues": {}, "policies": policies}).to_env()["ESCRIBA_POLICIES"]
+    return Settings.model_validate({**names, "queues": {}, "policies": policies, "backends": backends}).to_env()

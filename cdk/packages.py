@@ -16,7 +16,7 @@ from aws_cdk import aws_lambda as lambda_
 from cdk.deployment import ROOT, Deployment
 
 PYTHON = "3.13"
-IMAGED = frozenset({"split_document", "recognise_pages"})
+IMAGED = frozenset({"split_document", "recognise_pages", "read_with_api"})
 """Split is here too: a reading's identity names the engines' versions, so it must see the very engines that will read."""
 UNPACKED_LIMIT = 250 << 20
 """Bytes that AWS takes of an unpacked zip."""

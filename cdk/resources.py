@@ -12,13 +12,14 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 
+from escriba.backends import Backend
 from escriba.policy import Policy
 from escriba.settings import Settings
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Buckets, tables, queues by their names in the topology, the bus, the key, the policies of the deployment, and the namespace of its metrics."""
+    """Buckets, tables, queues by their names in the topology, the bus, the key, the policies and vision backends of the deployment, and the namespace of its metrics."""
 
     inbox: s3.IBucket
     results: s3.IBucket
@@ -28,6 +29,7 @@ class Resources:
     bus: events.IEventBus
     key: kms.IKey
     policies: Mapping[str, Policy]
+    backends: tuple[Backend, ...]
     namespace: str
 
     def settings(self, *, reader_memory_mb: int) -> Settings:
@@ -40,6 +42,7 @@ class Resources:
             event_bus=self.bus.event_bus_name,
             queues={name: queue.queue_url for name, queue in sorted(self.queues.items())},
             policies=dict(self.policies),
+            backends=self.backends,
             metric_namespace=self.namespace,
             reader_memory_mb=reader_memory_mb,
         )

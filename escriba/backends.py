@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable
+from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from escriba.policy import Policy
+from escriba.errors import ConfigurationError
+from escriba.policy import Policy, complaints
 
 
 class Backend(BaseModel):
@@ -26,6 +29,27 @@ class Backend(BaseModel):
     start_seconds: float = Field(default=0.0, ge=0, description="how long it takes to start when it may be at zero")
     concurrency: int = Field(default=4, ge=1, le=256, description="questions asked of it at the same time, by one sandbox")
     paused: bool = Field(default=False, description="taken out of service by its operator")
+
+
+class _Offered(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backend: tuple[Backend, ...] = ()
+
+
+def load_backends(path: Path) -> tuple[Backend, ...]:
+    """Read a file of `[[backend]]` tables. Raises `ConfigurationError` with one sentence when it is missing or wrong."""
+    try:
+        offered = _Offered.model_validate(tomllib.loads(path.read_text("utf-8"))).backend
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the file of vision backends {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
+    except ValidationError as error:
+        raise ConfigurationError(f"{path} has settings that Escriba does not accept: {complaints(error)}") from None
+    if len({backend.name for backend in offered}) < len(offered):
+        raise ConfigurationError(f"{path} has two backends of one name")
+    return offered
 
 
 def patience(policy: Policy) -> float:

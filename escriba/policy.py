@@ -127,7 +127,7 @@ def parse_policy(text: str, *, source: str = "policy") -> Policy:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{source} is not valid TOML: {error}") from None
     except ValidationError as error:
-        raise ConfigurationError(f"{source} has settings that Escriba does not accept: {_complaints(error)}") from None
+        raise ConfigurationError(f"{source} has settings that Escriba does not accept: {complaints(error)}") from None
 
 
 def with_languages(policy: Policy, languages: str) -> Policy:
@@ -136,10 +136,11 @@ def with_languages(policy: Policy, languages: str) -> Policy:
     try:
         return Policy.model_validate(wishes)
     except ValidationError as error:
-        raise ConfigurationError(f"{languages!r} names no languages: {_complaints(error)}") from None
+        raise ConfigurationError(f"{languages!r} names no languages: {complaints(error)}") from None
 
 
-def _complaints(error: ValidationError) -> str:
+def complaints(error: ValidationError) -> str:
+    """What is wrong with the settings of a file, each by its name."""
     # A list whose every member is wrong is "too short" as well; that helps nobody.
     told = [wrong for wrong in error.errors() if wrong["type"] != "too_short"] or error.errors()
     return "; ".join(": ".join(filter(None, (".".join(map(str, wrong["loc"])), _complaint(wrong)))) for wrong in told)
