@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from escriba.backends import Backend
 from escriba.conservation import conservation_violation
-from escriba.document import Block, BoundingBox, Line, Page, Route, Word
+from escriba.document import Block, BoundingBox, Evidence, Line, Page, Route, Word
 from escriba.errors import Corrupt, EngineTimeout, EngineUnavailable
 from escriba.ledger import DocumentRow
 from escriba.local.dispatcher import Dispatcher, Handler, NeverReturned, sqs_event
@@ -22,14 +23,15 @@ from escriba.memory.clock import ManualClock
 from escriba.memory.queue import MemoryQueue
 from escriba.messages import PagesRequested, decode
 from escriba.policy import Policy
-from escriba.ports import Inspection, PageFeatures, Rejection
+from escriba.ports import Inspection, PageFeatures, Picture, Rejection, no_vision
 from escriba.stages.split import accept
+from escriba.vision import Answer, Question, VisionModel
 
 OUTPUTS = ("chunks.jsonl", "document.json", "document.md", "document.pdf", "document.txt")
 
 
 def made_up(routes: str, *, seed: str = "") -> bytes:
-    """A document of one page a letter: `t` has a text layer, `o` needs OCR. `seed` makes other bytes."""
+    """A document of one page a letter: `t` has a text layer, `o` needs OCR, and `h` is too hard for it. `seed` makes other bytes."""
     return json.dumps({"routes": routes, "seed": seed}).encode()
 
 
@@ -48,7 +50,7 @@ class ObedientReader:
         routes = self._open(path)["routes"]
         features = tuple(
             PageFeatures(
-                number=n, width=100, height=100, characters=0 if route == "o" else 500, image_coverage=1.0 if route == "o" else 0.0
+                number=n, width=100, height=100, characters=500 if route == "t" else 0, image_coverage=0.0 if route == "t" else 1.0
             )
             for n, route in enumerate(routes, start=1)
             if first <= n <= last
@@ -62,7 +64,7 @@ class ObedientReader:
         return path.read_bytes()
 
     def read(self, path: Path, policy: Policy, route: Route, first: int, last: int, offset: int) -> Sequence[Page | Rejection]:
-        said = self._open(path).get("says", "")
+        made = self._open(path)
         answers: list[Page | Rejection] = []
         for number in range(first, last + 1):
             with self._lock:
@@ -73,8 +75,16 @@ class ObedientReader:
                 raise EngineUnavailable("the reader's process was killed by signal 9")
             if number in self.hanging:
                 raise EngineTimeout("the reader did not answer within 60 s")
-            answers.append(Rejection(number, "corrupt", "broken page") if number in self.refused else _page(number, route, said))
+            if number in self.refused:
+                answers.append(Rejection(number, "corrupt", "broken page"))
+            elif made["routes"][number - 1] == "h":
+                answers.append(hard_page(number))
+            else:
+                answers.append(_page(number, route, made.get("says", "")))
         return answers
+
+    def render(self, path: Path, policy: Policy, number: int, pixels: int, *, turned: int = 0, box: BoundingBox | None = None) -> Picture:
+        return Picture(str(number).encode(), 100, 100, 0.1)
 
     def picture(self, path: Path, policy: Policy, number: int, pixels: int, turned: int = 0) -> bytes:
         return b""
@@ -104,11 +114,71 @@ def _page(number: int, route: Route, said: str = "") -> Page:
     return Page(number=number, width=100, height=100, route=route, engine=engine, state="DONE", confidence=confidence, blocks=(block,))
 
 
+SURE = ("Fatura 4711 de 12/03/2026 vence 30/04/2026", "Total a pagar 1.234,56 EUR por transferencia")
+SCRAWL = ("Recebido em maos pelo encarregado", "e conferido antes da entrega", "sem qualquer reparo a fazer")
+
+
+def hard_page(number: int) -> Page:
+    """What CPU OCR makes of a page of which it can read the print, and not the hand below it."""
+    shapes = [(text, 0.97, text) for text in SURE] + [
+        (text, 0.2, "".join(chr(ord(c) ^ 3) if c.isalpha() else c for c in text)) for text in SCRAWL
+    ]
+    blocks = []
+    for n, (_, confidence, read) in enumerate(shapes):
+        words = read.split()
+        box = BoundingBox(10, 10 + 12 * n, 90, 20 + 12 * n)
+        step = 80 / len(words)
+        line = Line.of(
+            Word(word, BoundingBox(10 + step * i, box.y0, 10 + step * (i + 0.9), box.y1), confidence) for i, word in enumerate(words)
+        )
+        blocks.append(Block(kind="paragraph", box=line.box, lines=(line,), font_size=10))
+    evidence = Evidence(ink=0.1, unread=0.6, sure=0.3, disagreement=0.8, handwriting=0.9)
+    return Page(
+        number=number,
+        width=100,
+        height=100,
+        route="ocr",
+        engine="rapidocr",
+        state="DONE",
+        confidence=0.45,
+        blocks=tuple(blocks),
+        evidence=evidence,
+    )
+
+
+class ObedientVision:
+    """Implements `vision.VisionModel`: reads hard pages right, unless `mood` is an error to raise or an answer to give instead."""
+
+    def __init__(self) -> None:
+        self.mood: Exception | str | None = None
+        self.asked: list[Question] = []
+
+    def count_tokens(self, text: str, seconds: float) -> int | None:
+        return len(text) // 4
+
+    def ask(self, question: Question, seconds: float) -> Answer:
+        self.asked.append(question)
+        if isinstance(self.mood, Exception):
+            raise self.mood
+        return Answer(text=self.mood or "\n\n".join(SURE + SCRAWL), finish="stop", model=question.model, answer_tokens=50, seconds=2.0)
+
+
+OWN = Backend(name="own", base_url="http://127.0.0.1:8000/v1", model="olmocr-2-7b-fp8", external=False)
+
+
 @contextmanager
-def pipeline(*, disorder: random.Random | None = None) -> Iterator[InMemoryPipeline]:
-    """An in-memory pipeline on a manual clock with an obedient reader."""
+def pipeline(
+    *, disorder: random.Random | None = None, vision: VisionModel | None = None, backends: Sequence[Backend] = (OWN,)
+) -> Iterator[InMemoryPipeline]:
+    """An in-memory pipeline on a manual clock with an obedient reader, and, where there is one, a vision model behind each of the backends."""
     with tempfile.TemporaryDirectory() as name:
-        made = InMemoryPipeline(reader=ObedientReader(), scratch=Path(name), clock=ManualClock())
+        made = InMemoryPipeline(
+            reader=ObedientReader(),
+            scratch=Path(name),
+            clock=ManualClock(),
+            backends=backends if vision else (),
+            vision=(lambda _: vision) if vision else no_vision,
+        )
         if disorder is not None:
             for queue in made.queues.values():
                 assert isinstance(queue, MemoryQueue)
