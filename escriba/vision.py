@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from escriba.document import BlockKind, BoundingBox
 
+_FLOOR, _MARKUP, _SPARE = 1024, 2.0, 256  # tokens; how much longer a text is with its markup
 Cause = Literal["unread", "low_confidence", "disagreement", "table", "handwriting", "formula"]
 """What in the CPU reading asked for a second look."""
 FinishReason = Literal["stop", "length", "repetition", "filtered"]
@@ -85,10 +87,22 @@ class Verdict(msgspec.Struct, frozen=True):
     grounded: float | None = None
 
 
+def answer_bound(cpu_characters: int, counted_tokens: int | None, characters_per_token: float, most: int) -> int:
+    """The most tokens an answer may have: twice what CPU OCR read, for markup and for what it missed, at least 1,024, at most `most`.
+
+    `counted_tokens` is the length of the CPU's text by the model's own tokenizer; without it, it is estimated from its characters. Where CPU OCR
+    read nothing there is nothing to go by, and `most` holds.
+    """
+    if cpu_characters <= 0:
+        return most
+    tokens = math.ceil(cpu_characters / characters_per_token) if counted_tokens is None else counted_tokens
+    return min(most, max(_FLOOR, math.ceil(_MARKUP * tokens) + _SPARE))
+
+
 class VisionModel(Protocol):
     """A served model. `engines/vision.py` implements it; safe for several threads."""
 
-    def count_tokens(self, text: str, seconds: float) -> int | None:
+    def count_tokens(self, text: str, model: str = "", seconds: float = 10.0) -> int | None:
         """How many tokens a text is to this model, None where its server does not say."""
 
     def ask(self, question: Question, seconds: float) -> Answer:

@@ -25,15 +25,14 @@ from escriba.ledger import DocumentRow, Outcome, PagesRow
 from escriba.messages import VisionRequested
 from escriba.moves import given_up
 from escriba.policy import Policy
-from escriba.ports import Ports
+from escriba.ports import Picture, Ports
 from escriba.stages import announce, figures
 from escriba.stages.escalate import LATE, UNGROUNDED, settle
 from escriba.stages.scratch import fetch
-from escriba.vision import Answer, Parsed, Question, Region, Verdict
+from escriba.vision import Answer, Parsed, Question, Region, Verdict, answer_bound
 
 SECONDS = 150.0
 """The longest that one invocation asks for: the function has 180."""
-_ROOM, _SPARE = 1.6, 256  # times the tokens of the CPU reading, and tokens besides, that an answer may have
 _PAGES = msgspec.json.Decoder(tuple[Page, ...])
 _ENCODER = msgspec.json.Encoder()
 
@@ -118,7 +117,7 @@ class _Asking:
                 yield Told(region, reason=LATE)
                 return
             try:
-                answer, ink, prompt = self._ask(region, cpu, backend, rung, turn, left)
+                answer, picture = self._ask(region, cpu, backend, rung, turn, left)
             except EngineRejected as error:
                 yield Told(region, reason=str(error))
                 return
@@ -130,33 +129,40 @@ class _Asking:
                 )
                 yield Told(region, reason=f"no vision reading: {error}")
                 return
-            parsed = _parsed(model, answer)
-            verdict = judge(answer, parsed, cpu, ink=ink, region=region, prompt=prompt, policy=self._policy)
+            parsed = _parsed(model, answer, picture)
+            verdict = judge(answer, parsed, cpu, ink=picture.ink, region=region, prompt=model.prompt, policy=self._policy)
             yield self._told(region, cpu, backend, parsed, verdict)
             turn = (turn + (parsed.turn if parsed else 0)) % 360
 
-    def _ask(self, region: Region, cpu: Sequence[Block], backend: Backend, rung: Rung, turn: int, left: float) -> tuple[Answer, float, str]:
+    def _ask(self, region: Region, cpu: Sequence[Block], backend: Backend, rung: Rung, turn: int, left: float) -> tuple[Answer, Picture]:
         model, vision = models.model(backend.model), self._ports.vision(backend)
         number, turned = self._row.first - self._row.offset, (self._page.turned + turn) % 360
         box = region.box if not turn else None  # a box of the page as it was read means nothing on a turned one
-        pixels = round(model.longest_side * rung.size)
+        pixels = round(model.rendering.longest_side * rung.size)
         picture = self._ports.reader.render(self._path, self._policy, number, pixels, turned=turned, box=box)
-        text = "\n".join(block.text for block in cpu)
         question = Question(
-            model=backend.served_as or model.repo or model.name,
+            model=served_as(backend),
             prompt=model.prompt,
             image=picture.image,
             media_type="image/png",
             pixels=picture.width * picture.height,
-            max_tokens=answer_bound(region, vision.count_tokens(text, left) or round(len(text) / model.characters_per_token), self._policy),
-            temperature=max(rung.temperature, model.temperature) if rung.temperature else model.temperature,
+            max_tokens=self._bound(region, cpu, backend, left),
+            temperature=max(rung.temperature, model.sampling.temperature),
         )
         answer = vision.ask(question, left)
         self._count("VisionQuestions")
         self._count("VisionPixels", question.pixels)
         self._count("VisionTokens", answer.prompt_tokens + answer.answer_tokens)
         self._count("VisionSeconds", answer.seconds)
-        return answer, picture.ink, model.prompt
+        return answer, picture
+
+    def _bound(self, region: Region, cpu: Sequence[Block], backend: Backend, left: float) -> int:
+        """Tokens; what CPU OCR hardly saw may be of any length."""
+        model = models.model(backend.model)
+        most = min(self._policy.vision.max_tokens, model.max_tokens)
+        text = "" if region.cause in {"unread", "handwriting"} else "\n".join(block.text for block in cpu)
+        counted = self._ports.vision(backend).count_tokens(text, served_as(backend), min(left, 10.0)) if text else None
+        return answer_bound(len(text), counted, model.characters_per_token, most)
 
     def _told(self, region: Region, cpu: Sequence[Block], backend: Backend, parsed: Parsed | None, verdict: Verdict) -> Told:
         if verdict.refused or parsed is None:
@@ -170,15 +176,15 @@ class _Asking:
         figures.count(self._ports, self._document, metric, value)
 
 
-def answer_bound(region: Region, tokens: int, policy: Policy) -> int:
-    """The longest answer that is waited for, tokens, where the CPU reading comes to so many; what OCR hardly saw may be of any length."""
-    most = policy.vision.max_tokens
-    return most if region.cause in {"unread", "handwriting"} or not tokens else min(most, round(_ROOM * tokens) + _SPARE)
+def served_as(backend: Backend) -> str:
+    """What the endpoint calls the backend's model."""
+    model = models.model(backend.model)
+    return backend.served_as or model.served or model.repo or model.name
 
 
-def _parsed(model: models.Model, answer: Answer) -> Parsed | None:
+def _parsed(model: models.Model, answer: Answer, picture: Picture) -> Parsed | None:
     try:
-        return model.parse(answer.text)
+        return models.parse(model.parser, answer.text, (picture.width, picture.height))
     except models.Unparsable:
         return None
 

@@ -192,7 +192,7 @@ def _policy(name: str, ports: Ports) -> Policy:
 
 def vision_versions(policy: Policy, ports: Ports) -> Mapping[str, str]:
     """Name and version of each model that a page may be sent to: another model, or another prompt, makes another reading."""
-    return {f"vision {backend.model}": models.model(backend.model).prompt_version for backend in choose(ports.backends, policy)}
+    return {f"vision {backend.model}": models.model(backend.model).version for backend in choose(ports.backends, policy)}
 
 
 def _sha256(path: Path) -> str:

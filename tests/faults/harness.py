@@ -153,7 +153,7 @@ class ObedientVision:
         self.mood: Exception | str | None = None
         self.asked: list[Question] = []
 
-    def count_tokens(self, text: str, seconds: float) -> int | None:
+    def count_tokens(self, text: str, model: str = "", seconds: float = 10.0) -> int | None:
         return len(text) // 4
 
     def ask(self, question: Question, seconds: float) -> Answer:
@@ -163,7 +163,7 @@ class ObedientVision:
         return Answer(text=self.mood or "\n\n".join(SURE + SCRAWL), finish="stop", model=question.model, answer_tokens=50, seconds=2.0)
 
 
-OWN = Backend(name="own", base_url="http://127.0.0.1:8000/v1", model="olmocr-2-7b-fp8", external=False)
+OWN = Backend(name="own", base_url="http://127.0.0.1:8000/v1", model="lightonocr-2-1b", external=False)
 
 
 @contextmanager
