@@ -9,8 +9,8 @@ from escriba.stages.read_vision import read_vision
 from escriba.stages.recognise import give_up
 from lambdas.entry import Received, sqs_handler
 
-_AGAIN = 300
-"""Seconds after which a page that can wait asks again for a model that was not to be had."""
+_AGAIN = 900
+"""Seconds after which a page that can wait asks again for a model that was not to be had: twenty times, which is longer than it may wait."""
 
 
 def work(received: Received, ports: Ports) -> None:

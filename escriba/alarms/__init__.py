@@ -1,6 +1,6 @@
 """The alarms as data: metric, threshold, missing data, the faults each is for, and what to do; read by the stacks, the evaluator and the docs.
 
-Those of the vision queues and the GPU service will stand here too, in a file of their own.
+Those of the GPU service will stand here too, in a file of their own.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from escriba.alarms.informing import INFORMING
 from escriba.alarms.kinds import OURS, TABLE, Alarm, Metric
 from escriba.alarms.stopped import STOPPED
+from escriba.alarms.vision import VISION
 
-ALARMS: tuple[Alarm, ...] = STOPPED + INFORMING
+ALARMS: tuple[Alarm, ...] = STOPPED + INFORMING + VISION
 
 __all__ = ["ALARMS", "OURS", "TABLE", "Alarm", "Metric"]

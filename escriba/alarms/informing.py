@@ -102,6 +102,7 @@ INFORMING: tuple[Alarm, ...] = (
         causes="another kind of document than before; a scanner gone bad; a language that the policy does not name",
         todo="look at the reasons with escriba show; adapt the policy's languages",
         faults=("flood-of-degraded",),
+        also=("vision-failing", "vision-hanging", "vision-absent", "vision-nonsense", "vision-mapping-disabled", "completions-lost"),
     ),
     Alarm(
         name="rejected-share",

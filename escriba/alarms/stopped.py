@@ -8,7 +8,10 @@ from escriba.topology import TOPOLOGY
 _LETTERS = [queue.dead_letter_name for queue in TOPOLOGY.queues]
 
 
-def _stalled(queue: str, function: str, faults: tuple[str, ...], also: tuple[str, ...]) -> Alarm:
+def stalled(
+    queue: str, function: str, *, faults: tuple[str, ...], also: tuple[str, ...], meaning: str = "", todo: str = "", pages: bool = True
+) -> Alarm:
+    """The alarm of a queue whose oldest message is old while nothing is completed."""
     return Alarm(
         name=f"stalled-{queue}",
         metrics={
@@ -19,26 +22,30 @@ def _stalled(queue: str, function: str, faults: tuple[str, ...], also: tuple[str
         threshold=900,
         period=900,
         unit="s",
-        meaning=f"the oldest message of the {queue} queue is older than 15 minutes, and none has been completed in as long",
+        meaning=meaning or f"the oldest message of the {queue} queue is older than 15 minutes, and none has been completed in as long",
         causes=f"the mapping of {function} is disabled, or {function} is throttled, or fails on every message",
-        todo=f"look at the log of {function} and at Lambda's throttles; enable the mapping; the messages wait, nothing is lost for four days",
+        todo=todo
+        or f"look at the log of {function} and at Lambda's throttles; enable the mapping; the messages wait, nothing is lost for four days",
         faults=faults,
         also=also,
-        pages=True,
+        pages=pages,
     )
 
 
 STOPPED: tuple[Alarm, ...] = (
-    _stalled(
+    stalled(
         "intake",
         "split_document",
-        ("split-mapping-disabled", "split-times-out"),
-        ("split-crashes", "results-bucket-failing", "ledger-throttled"),
+        faults=("split-mapping-disabled", "split-times-out"),
+        also=("split-crashes", "results-bucket-failing", "ledger-throttled"),
     ),
-    _stalled(
-        "pages", "recognise_pages", ("recognise-mapping-disabled", "recognise-throttled"), ("ledger-throttled", "results-bucket-failing")
+    stalled(
+        "pages",
+        "recognise_pages",
+        faults=("recognise-mapping-disabled", "recognise-throttled"),
+        also=("ledger-throttled", "results-bucket-failing"),
     ),
-    _stalled("assemble", "assemble_document", ("assemble-mapping-disabled", "assemble-crashes"), ("ledger-conflicts",)),
+    stalled("assemble", "assemble_document", faults=("assemble-mapping-disabled", "assemble-crashes"), also=("ledger-conflicts",)),
     Alarm(
         name="dead-letters-stuck",
         metrics={f"dlq{n}": of_queue("ApproximateAgeOfOldestMessage", name, "Maximum") for n, name in enumerate(_LETTERS)},

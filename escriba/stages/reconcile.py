@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from escriba.backends import patience
 from escriba.conservation import conservation_violation
-from escriba.errors import Unsupported
+from escriba.errors import RetryableError, Unsupported
 from escriba.identity import job_id, parse_upload_key
 from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow
 from escriba.messages import SplitContinued, encode, object_created
@@ -58,7 +58,12 @@ def reconcile(ports: Ports) -> Findings:
             run.found.complete = False
             ports.meter.log("warning", "reconciler out of time", documents=run.found.states.total())
             break
-        run.look_after(document)
+        try:
+            run.look_after(document)
+        except RetryableError as error:
+            # The trouble of one must not keep the others from being looked after.
+            run.found.complete = False
+            ports.meter.log("warning", "document not looked after", document_id=document.document_id, error=type(error).__name__)
     run.send_forgotten_uploads()
     _publish(run.found, (ports.clock.now() - began).total_seconds(), ports)
     return run.found

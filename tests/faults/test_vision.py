@@ -109,7 +109,7 @@ def test_whatever_the_model_does_the_cpu_reading_stands(mood: Exception | str, t
 
 
 def test_a_page_that_may_wait_waits_for_its_model() -> None:
-    """A batch page of a backend that is away fails its message, which comes back after five minutes; no failure is counted against the page."""
+    """A batch page of a backend that is away fails its message, which comes back after a quarter of an hour; no failure is counted against the page."""
     model = ObedientVision()
     model.mood = EngineUnavailable("the vision backend cannot be reached")
     with pipeline(vision=model) as made:
@@ -119,7 +119,7 @@ def test_a_page_that_may_wait_waits_for_its_model() -> None:
             deliver(made, handlers, function, queue)
         for _ in range(5):
             assert deliver(made, handlers, "read_with_api", "vision-api") == 1
-            made.ports.clock.sleep(290)
+            made.ports.clock.sleep(890)
             assert deliver(made, handlers, "read_with_api", "vision-api") == 0
             made.ports.clock.sleep(11)
         [row] = rows(made, job)

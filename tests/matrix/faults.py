@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from escriba.alarms import TABLE
-from escriba.errors import Conflict, RetryableError, Throttled
+from escriba.errors import Conflict, EngineTimeout, EngineUnavailable, RetryableError, Throttled
 from escriba.local.dispatcher import NeverReturned
 from escriba.memory.ledger import MemoryLedger
 from tests.matrix.world import MINUTE, World
 
 Heal = Callable[[], None]
+NONSENSE = "Era uma vez um gato que tocava piano e falava com toda a gente da rua, e ninguem lhe respondia. " * 3
 ATTEMPTS = 5
 """Calls that boto3 makes before it gives up: each is a throttle event of DynamoDB's."""
 
@@ -140,7 +141,7 @@ def ledger_conflicts(world: World) -> Heal:
     chance = random.Random(1)
 
     def conflict(name: str) -> None:
-        if name in {"accept", "add_pages", "planned", "complete", "publish", "begin_assembly"} and chance.random() < 0.3:
+        if name in {"accept", "add_pages", "planned", "escalate", "complete", "publish", "begin_assembly"} and chance.random() < 0.3:
             raise Conflict("a ledger write lost its race 60 times")
 
     return _ports(world, ledger=Faulty(world.ports.ledger, conflict))
@@ -235,6 +236,16 @@ def _faded(world: World) -> object:
     return world.upload("ooo", faded=True)
 
 
+def vision(mood: Exception | str) -> Callable[[World], Heal]:
+    """The vision model fails, or answers this whatever it is asked."""
+
+    def begin(world: World) -> Heal:
+        world.vision.mood = mood
+        return lambda: setattr(world.vision, "mood", None)
+
+    return begin
+
+
 FAULTS = (
     Fault("event-never-delivered", event_never_delivered, minutes=30),
     Fault("split-crashes", split_crashes, redriven=True),
@@ -262,4 +273,9 @@ FAULTS = (
     Fault("counter-wrong", counter_wrong, minutes=30, honest=False),
     Fault("canary-wrong", canary_wrong, minutes=30),
     Fault("expensive-pages", expensive_pages),
+    Fault("vision-failing", vision(EngineUnavailable("the vision endpoint answered 500"))),
+    Fault("vision-hanging", vision(EngineTimeout("the vision endpoint did not answer within 60 s"))),
+    Fault("vision-absent", vision(EngineUnavailable("the vision endpoint cannot be reached"))),
+    Fault("vision-nonsense", vision(NONSENSE)),
+    Fault("vision-mapping-disabled", disabled("read_with_api")),
 )

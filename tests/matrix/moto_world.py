@@ -32,6 +32,7 @@ from escriba.messages import object_created
 from escriba.ports import Ports
 from escriba.topology import TOPOLOGY
 from lambdas import entry
+from tests.faults.harness import OWN
 from tests.matrix.world import World, _says, _with
 
 CHECK_EVERY = 15
@@ -135,12 +136,13 @@ class _Now(datetime):
 def moto_world() -> Iterator[MotoWorld]:
     """A world of its own; everything that asks for the time is told the movable clock's."""
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch, embedded_aws(TOPOLOGY) as settings:
-        told = settings.model_copy(update={"telemetry_file": str(Path(name) / "telemetry.jsonl"), "upgrade_window": 1})
+        told = settings.model_copy(update={"telemetry_file": str(Path(name) / "telemetry.jsonl"), "upgrade_window": 1, "backends": (OWN,)})
         for variable, value in told.to_env().items():
             patch.setenv(variable, value)
         made = MotoWorld(Path(name))
         patch.setattr(entry, "SystemClock", lambda: made.clock)
         patch.setattr(entry, "IsolatedReader", lambda **_: made.reader)
+        patch.setattr(entry, "vision_model", lambda _: made.vision)
         patch.setattr(lambdas.canary, "digital_page", _says("t"))
         patch.setattr(lambdas.canary, "scanned_page", _says("o"))
         patch.setattr(moto.sqs.models, "unix_time_millis", lambda *_: made.simulation.now * 1000)

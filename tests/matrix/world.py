@@ -14,7 +14,7 @@ from msgspec.structs import replace as replaced
 from escriba.alarms import OURS
 from escriba.conservation import conservation_violation
 from escriba.document import Page, Route
-from escriba.errors import EngineOutOfMemory
+from escriba.errors import EngineOutOfMemory, EngineTimeout
 from escriba.identity import job_id, parse_upload_key, upload_key
 from escriba.ledger import DocumentRow
 from escriba.local.in_memory import InMemoryPipeline
@@ -28,13 +28,13 @@ from escriba.ports import Delivery, Ports, Rejection
 from escriba.stages import canary
 from escriba.stages.redrive import Wanted, plan, redrive
 from escriba.topology import TOPOLOGY, FunctionSpec
-from tests.faults.harness import ObedientReader
+from tests.faults.harness import OWN, ObedientReader, ObedientVision
 
 MINUTE, HOUR = 60.0, 3600.0
 EVERY = 300.0
 """Seconds between two uploads of the ordinary stream."""
-SECONDS = {"split_document": 3.0, "assemble_document": 4.0, "quarantine": 0.2, "reconcile": 2.0, "canary": 1.0}
-OCR_SECONDS, TEXT_SECONDS = 10.0, 0.5
+SECONDS = {"split_document": 3.0, "assemble_document": 4.0, "quarantine": 0.2, "read_with_api": 8.0, "reconcile": 2.0, "canary": 1.0}
+OCR_SECONDS, TEXT_SECONDS, HANGING = 10.0, 0.5, 125.0
 
 
 class TellingInbox(MemoryObjectStore):
@@ -78,18 +78,20 @@ class World:
     """One pipeline with its clock, its metrics and its uploads."""
 
     def __init__(self, scratch: Path) -> None:
-        self.clock, self.store, self.reader = ManualClock(), MetricStore(), CountingReader()
+        self.clock, self.store, self.reader, self.vision = ManualClock(), MetricStore(), CountingReader(), ObedientVision()
         self._make(scratch)
         self.simulation.on_minute.append(self._check_conservation)
         self.slow = 1.0
         self.ocr_seconds = OCR_SECONDS
         self.jobs: list[str] = []
         self.violations: list[str] = []
-        self.routes = "tto"
+        self.routes = "ttoh"
 
     def _make(self, scratch: Path) -> None:
         self.meter = MeasuringMeter(self.store, self.clock, OURS)
-        self.pipeline = InMemoryPipeline(reader=self.reader, scratch=scratch, clock=self.clock, meter=self.meter)
+        self.pipeline = InMemoryPipeline(
+            reader=self.reader, scratch=scratch, clock=self.clock, meter=self.meter, backends=(OWN,), vision=lambda _: self.vision
+        )
         self.inbox = TellingInbox(versioned=True, bucket="inbox", clock=self.clock)
         self.inbox.tell = self._tell
         self.pipeline.ports = _with(self.pipeline.ports, inbox=self.inbox)
@@ -154,6 +156,8 @@ class World:
         if spec.name == "recognise_pages":
             ocr = any('"route":"ocr"' in delivery.body for delivery in deliveries)
             return (self.ocr_seconds if ocr else TEXT_SECONDS) * self.slow
+        if spec.name == "read_with_api" and isinstance(self.vision.mood, EngineTimeout):
+            return HANGING
         return SECONDS[spec.name] * self.slow
 
     def _check_conservation(self) -> None:
