@@ -16,7 +16,7 @@ from escriba.evaluation.tables import Table
 from escriba.evaluation.tongues import LANGUAGES, prose
 from escriba.guards.grounding import Sight, plain, tokens
 from escriba.guards.languages import language
-from escriba.vision import Parsed, Said
+from escriba.vision import Said
 
 PROMPT = (
     "Transcribe this page exactly as it stands, in reading order. Write every table as an HTML table and every formula in LaTeX. "

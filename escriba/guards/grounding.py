@@ -30,12 +30,13 @@ _RIVALS = 40  # places beside the same token that are compared: a column of equa
 _STRETCH_FOUND = 0.3  # share of a missing stretch's words that may stand elsewhere in the answer
 _OTHER_DIGITS = 3  # by which two readings of one number differ at most; beyond it they are two numbers
 
-_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad\u00ac\u2010\u2e17]\s*\n\s*(?=[^\W\d_])")
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af"
+_CJK_CHARACTER = re.compile(f"[{_CJK}]")
+_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad\u00ac\u2010\u2e17]\s*\n\s*(?=[^\W\d_])")
 _TOKEN = re.compile(rf"\d+(?:[.,:/'\u2019\u2013-]\d+)*|[{_CJK}]{{1,3}}|[^\W\d_{_CJK}]+")
 _LATEX = re.compile(r"\\(?:[a-zA-Z]+|[,;!: ])")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_ALIKE = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "ı": "i", "ł": "l", "ð": "d", "þ": "th", "đ": "d"})
+_ALIKE = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "\u0131": "i", "ł": "l", "ð": "d", "þ": "th", "đ": "d"})
 
 
 def plain(text: str) -> str:
@@ -152,7 +153,7 @@ class Text:
 
 def is_cjk(token: str) -> bool:
     """Whether a token is up to three Chinese, Japanese or Korean characters, which no spaces part into words."""
-    return token[0] >= "\u3040" and _TOKEN.fullmatch(token) is not None and len(token) <= 3 and re.match(f"[{_CJK}]", token) is not None
+    return _CJK_CHARACTER.match(token) is not None
 
 
 def digit_runs(bare: str) -> str:
@@ -210,10 +211,7 @@ def _found(sight: Sight, text: Text) -> list[tuple[Seen, bool]]:
     found = []
     for _, seen in sight.sure:
         left[seen.text] -= 1
-        if seen.text in text.counts:
-            there = left[seen.text] >= 0
-        else:
-            there = text.has(seen.text)
+        there = left[seen.text] >= 0 if seen.text in text.counts else text.has(seen.text)
         found.append((seen, there))
     return found
 
@@ -250,7 +248,7 @@ def contradictions(sight: Sight, text: Text) -> int:
             around = _around(words, at)
             for beside in around:
                 missing.setdefault((seen.shape, beside), []).append((seen.text, around))
-    joined = {left + right for left, right in pairwise(words) if left[0].isdigit() and right[0].isdigit()}
+    joined = {left + right for left, right in pairwise(words) if (left + right).isdigit() and len(left + right) > _SHORT}
     found = 0
     for at, token in enumerate(text.tokens):
         # What CPU OCR read somewhere, as often as it stands here, is no invention.

@@ -13,6 +13,7 @@ _GRAM = 4  # tokens that must come again for a period to be suspected
 _SUSPECTS = 8  # periods followed at a time
 _CONTENT = 2_000
 """Letters and digits that a period may fill: a sheet of 24 equal labels passes, as does a column of 300 equal short cells."""
+_MARKUP = 0.5  # what a character of tags and marks counts for beside them
 _FEWEST, _MOST = 6, 400  # repeats: of a long period at least, of a short one at most
 _EMPTY = 6_000  # characters of empty cells or zeros: a blank form of 30 rows and 15 columns passes
 _RUN, _LEADERS = 64, 500  # the same letter or digit, the same mark of punctuation on one line (dotted leaders, rules)
@@ -71,11 +72,11 @@ class Watch:
         return self._one_character(token) or self._periodic() or self._row_ended(token) or self._says_the_same(token, worth)
 
     def _one_character(self, token: str) -> bool:
-        same = len(self._tokens) > 1 and self._tokens[-2] == token and token != "\n" and len(set(token)) == 1
-        self._run = self._run + 1 if same else 1
-        if token[0].isalnum():
-            return len(token) == _PIECE and self._run >= _RUN // _PIECE and len(set(token)) == 1
-        return self._run > _LEADERS
+        if len(set(token)) > 1 or token.isspace():
+            self._run = 0
+            return False
+        self._run = self._run + 1 if self._run and self._tokens[-2] == token else 1
+        return len(token) == _PIECE and self._run >= _RUN // _PIECE if token[0].isalnum() else self._run > _LEADERS
 
     def _periodic(self) -> bool:
         tokens, last = self._tokens, len(self._tokens) - 1
@@ -93,7 +94,8 @@ class Watch:
         worth = self._content[last + 1] - self._content[last + 1 - period]
         if not worth:
             return self._length[last + 1] - self._length[start] > _EMPTY
-        return (last + 1 - start) / period >= min(_MOST, max(_FEWEST, _CONTENT / worth))
+        bulk = worth + _MARKUP * (self._length[last + 1] - self._length[last + 1 - period] - worth)
+        return (last + 1 - start) / period >= min(_MOST, max(_FEWEST, _CONTENT / bulk))
 
     def _row_ended(self, token: str) -> bool:
         if token not in {"\n", "</tr>"}:

@@ -25,8 +25,8 @@ _ANYWHERE = tuple(
     re.compile(pattern)
     for pattern in (
         r"\b(?:as|i am|i m|being) an? (?:ai|artificial intelligence|large language|language|vision language) (?:model|assistant)?\b",
-        r"\b(?:como|sou) (?:um|uma) (?:ia|inteligencia artificial|modelo de linguagem|assistente virtual)\b",
-        r"\b(?:como|soy) (?:un|una) (?:ia|inteligencia artificial|modelo de lenguaje|asistente virtual)\b",
+        r"\b(?:como modelo de linguagem|(?:como|sou) (?:um|uma) (?:ia|inteligencia artificial|modelo de linguagem|assistente virtual))\b",
+        r"\b(?:como modelo de lenguaje|(?:como|soy) (?:un|una) (?:ia|inteligencia artificial|modelo de lenguaje|asistente virtual))\b",
         r"\b(?:en tant qu|je suis une?) ?(?:ia|intelligence artificielle|modele de langage|assistant virtuel)\b",
         r"\b(?:als|ich bin) (?:eine? )?(?:ki|kunstliche intelligenz|sprachmodell|ki sprachmodell|ki assistent)\b",
         r"\b(?:previous|prior|above|earlier) instructions (?:are|were|have been) (?:ignored|disregarded|overridden)\b",
