@@ -63,6 +63,26 @@ def compare(
     comparing.compare(a, b, html or a.resolve().parent / "compare.html", json=json)
 
 
+@app.command("guards")
+def guards(
+    data: Annotated[Path, typer.Option(help="A folder of pictures of pages with their truths beside them, subfolders included.")],
+    out: Annotated[Path, typer.Option(help="Readings by CPU OCR and each verdict (guards.json) go here.")] = Path("out/guards"),
+    cache: Annotated[Path | None, typer.Option(help="A folder of readings made before, and for new ones.  [default: OUT/readings]")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="A policy file (.toml) to read and judge with.  [default: the default policy]")
+    ] = None,
+    kind: Annotated[str, typer.Option(help="Only kinds (of the manifest) that contain this.")] = "",
+    limit: Annotated[int, typer.Option(help="At most this many documents, always the same ones; 0: all.", min=0)] = 0,
+    workers: Annotated[int, typer.Option(help="Handlers side by side, each with a reader process; 0: one a core.", min=0, max=64)] = 0,
+    json: _Json = False,
+) -> None:
+    """Judge true and adversarial answers of a vision model for real pages; status 1 when the reporting half misses a target."""
+    _need_rapidfuzz()
+    from escriba.cli import guarding  # noqa: PLC0415
+
+    guarding.guards(data, out, cache, policy, kind=kind, limit=limit, workers=workers, json=json)
+
+
 def _need_rapidfuzz() -> None:
     if importlib.util.find_spec("rapidfuzz") is None:
         raise ConfigurationError("scoring needs rapidfuzz, which is not installed: run make setup again, or pip install 'escriba[eval]'")

@@ -22,6 +22,13 @@ def figure(estimate: Estimate, metric: Metric) -> str:
     return f"{mean} ({metric.scale * estimate.low:.{metric.digits}f}, {metric.scale * estimate.high:.{metric.digits}f})"
 
 
+def percent(share: Estimate) -> str:
+    """A share (0 to 1) with its interval in per cent: `97.2 (94.0, 99.1)`."""
+    if share.low is None or share.high is None:
+        return f"{100 * share.mean:.1f}"
+    return f"{100 * share.mean:.1f} ({100 * share.low:.1f}, {100 * share.high:.1f})"
+
+
 def print_rows(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], totals: Sequence[Sequence[str]]) -> None:
     """One table, its totals set apart: the first column folds, the others stand right."""
     console = Console()

@@ -48,8 +48,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def document(self) -> str:
         """The document that this page belongs to: the unit of every interval and test."""
-        path = Path(self.name)
-        return (path.parent / document_of(path.stem)).as_posix()
+        return document_name(self.name)
 
     @property
     def seconds_a_page(self) -> float | None:
@@ -70,6 +69,12 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     outputs: str
     rows: tuple[Scored, ...]
+
+
+def document_name(name: str) -> str:
+    """The document that a page belongs to, by the page's path in the folder of truths."""
+    path = Path(name)
+    return (path.parent / document_of(path.stem)).as_posix()
 
 
 def score_document(truth: Truth, folder: Path, name: str, *, state: str = "", reason: str = "") -> Scored:

@@ -1,0 +1,368 @@
+"""Which answers of a vision model are believed: each guard refuses what it is for, and lets a true answer pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from escriba.document import Block, BoundingBox, Line, Word
+from escriba.guards import acceptance
+from escriba.guards.acceptance import NAMES, judge
+from escriba.policy import Ocr, Policy, Vision
+from escriba.vision import Answer, FinishReason, Parsed, Region, Said, Verdict
+
+INVOICE = """Padaria Central do Alentejo, Lda.
+Rua das Flores 118, 7000-512 Évora
+Contribuinte 509 882 741
+Fatura FT 2024/1187 emitida em 03/11/2024
+Pão de centeio 24 unidades 36,48
+Broa de milho 15 unidades 41,25
+Farinha de trigo tipo 65 saco de 25 kg 18,90
+Fermento fresco 6 embalagens 9,72
+Total sem imposto 106,35
+Imposto à taxa de 6 por cento 6,38
+Total a pagar 112,73
+Obrigado pela sua preferência e volte sempre
+Documento processado por computador"""
+PROMPT = "Transcribe the page exactly as it stands and write every table as HTML, without a word of your own."
+BOX = BoundingBox(0, 0, 400, 10)
+WHOLE = Region("low_confidence")
+
+
+def read(text: str, confidence: float = 0.9995, *, unsure: dict[str, float] | None = None) -> tuple[Block, ...]:
+    """What CPU OCR made of a page, each word with a confidence."""
+    lines = [
+        Line(BOX, tuple(Word(word, BOX, (unsure or {}).get(word, confidence)) for word in line.split()))
+        for line in text.split("\n")
+        if line.strip()
+    ]
+    return (Block("paragraph", BOX, tuple(lines)),) if lines else ()
+
+
+def verdict(
+    said: str | tuple[Said, ...] | None,
+    cpu: tuple[Block, ...] | str = INVOICE,
+    *,
+    ink: float = 0.08,
+    finish: FinishReason = "stop",
+    prompt: str = PROMPT,
+    region: Region = WHOLE,
+    policy: Policy | None = None,
+    **answer: int,
+) -> Verdict:
+    pieces = (Said("paragraph", said),) if isinstance(said, str) else said
+    text = "" if pieces is None else "\n".join(piece.html or piece.text for piece in pieces)
+    blocks = read(cpu) if isinstance(cpu, str) else cpu
+    return judge(
+        Answer(text=text, finish=finish, model="m", **answer),
+        None if pieces is None else Parsed(pieces),
+        blocks,
+        ink=ink,
+        region=region,
+        prompt=prompt,
+        policy=policy or Policy(),
+    )
+
+
+def test_a_true_answer_is_believed() -> None:
+    """Word for word what CPU OCR read: grounded in all of it."""
+    assert verdict(INVOICE) == Verdict(grounded=1.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Évora", "EVORA"),
+        ("preferência", "prefe-\nrência"),
+        ("509 882 741", "509882741"),
+        ("fresco", "freſco"),
+        ("Fermento", "Fer mento"),
+        ("computador", "conputador"),
+        ("36,48", "36.48"),
+        ("FT 2024/1187", "FT2024/1187"),
+        ("Documento processado por computador", ""),
+        (INVOICE, "\n".join(reversed(INVOICE.split("\n")))),
+        (INVOICE, INVOICE.upper()),
+    ],
+)
+def test_another_spelling_or_order_is_no_disagreement(old: str, new: str) -> None:
+    """Case, accents, long s, hyphens, spaces, one letter, the grouping of digits, the order of lines, one line left out."""
+    assert verdict(INVOICE.replace(old, new)).refused == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("36,48", "36,43"),
+        ("112,73", "121,73"),
+        ("03/11/2024", "11/03/2024"),
+        ("2024/1187", "2024/7811"),
+        ("7000-512", "7008-612"),
+        ("15 unidades", "16 unidades"),
+    ],
+)
+def test_another_number_is_a_contradiction(old: str, new: str) -> None:
+    """One digit, two changed over, day and month, a code, an amount, a count of two digits: one of them is enough."""
+    found = verdict(INVOICE.replace(old, new))
+    assert found.refused == "contradicted"
+    assert not any(digit in found.reason for digit in "0123456789")
+
+
+def test_a_number_that_cpu_ocr_was_unsure_of_contradicts_nothing() -> None:
+    """The model may well be right where CPU OCR says itself that it may be wrong; Tesseract is sure from lower figures on."""
+    changed = INVOICE.replace("36,48", "36,43")
+    assert verdict(changed, read(INVOICE, unsure={"36,48": 0.99})).refused == ""
+    assert verdict(changed, read(INVOICE, 0.96)).refused == "contradicted"
+    assert verdict(changed, read(INVOICE, 0.96, unsure={"36,48": 0.9})).refused == ""
+
+
+def test_a_number_said_elsewhere_or_left_out_contradicts_nothing() -> None:
+    """What the page says twice may stand once; an answer's numbers that CPU OCR read somewhere are not invented."""
+    assert verdict(INVOICE.replace("Fermento fresco 6 embalagens 9,72\n", "")).refused == ""
+    twice = INVOICE.replace("Total a pagar", "Total 106,35 mais 6,38 a pagar")
+    assert verdict(INVOICE, twice).refused == ""
+
+
+@pytest.mark.parametrize("finish", ["length", "repetition", "filtered"])
+def test_an_unfinished_answer_is_refused(finish: FinishReason) -> None:
+    """Whatever it says."""
+    assert verdict(INVOICE, finish=finish).refused == "unfinished"
+
+
+def test_an_answer_over_its_limit_is_refused() -> None:
+    """By its tokens, or by characters that no such number of tokens can hold."""
+    small = Policy(vision=Vision(max_tokens=64))
+    assert verdict(INVOICE, answer_tokens=65, policy=small).refused == "over_limit"
+    assert verdict(INVOICE * 3, policy=small).refused == "over_limit"
+    assert verdict(INVOICE, answer_tokens=64, policy=small).refused == ""
+
+
+def test_a_loop_is_refused() -> None:
+    """In the answer as it came, or in what was made of it."""
+    assert verdict(INVOICE + "\nTotal a pagar 112,73" * 200).refused == "repeating"
+
+
+@pytest.mark.parametrize("text", ["", " \n", "—", "***"])
+def test_an_empty_answer_is_refused_where_there_is_ink_or_text(text: str) -> None:
+    """Nothing was read: of a page with ink, and of one where CPU OCR found words."""
+    assert verdict(text, (), ink=0.05).refused == "empty"
+    assert verdict(text, INVOICE, ink=0.0).refused == "empty"
+    assert verdict((), INVOICE).refused == "empty"
+
+
+def test_blank_stays_blank() -> None:
+    """An empty answer for an empty page is right; any text is invented. Dirt read with little confidence is no text."""
+    assert verdict((), (), ink=0.001) == Verdict(grounded=1.0)
+    assert verdict(INVOICE, (), ink=0.001).refused == "not_blank"
+    assert verdict(INVOICE, read(". ,", 0.2), ink=0.001).refused == "not_blank"
+    assert verdict("12", "12", ink=0.001).refused == ""
+    assert verdict(INVOICE, (), ink=0.02, policy=Policy(ocr=Ocr(max_blank_ink=0.03))).refused == "not_blank"
+
+
+def test_what_does_not_parse_is_refused() -> None:
+    """Where the parser gave up, and where a table is not one."""
+    assert verdict(None).refused == "unparsable"
+    whole = f"<table><tr><td>{INVOICE}</td></tr></table>"
+    assert verdict((Said("table", "", html=whole),)).refused == ""
+    for broken in (whole.removesuffix("</table>"), "<table></table>", INVOICE):
+        assert verdict((Said("table", "", html=broken),)).refused == "unparsable"
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        PROMPT,
+        "write every table as HTML, without",
+        "<|im_end|>",
+        "<|im_start|>assistant",
+        "[INST] ok [/INST]",
+        "### Response:",
+        "<end_of_turn>",
+    ],
+)
+def test_a_leaked_prompt_is_refused(leak: str) -> None:
+    """All of it, six of its words in a row, a mark of a chat template; what CPU OCR read on the page is the page's own."""
+    said = f"{leak}\n{INVOICE}"
+    assert verdict(said).refused == "prompt_leaked"
+    assert verdict(said, said).refused == ""
+
+
+def test_a_short_prompt_leaks_where_the_answer_opens_with_it() -> None:
+    """Two words may stand on any page, but not by chance at its head and nowhere in CPU OCR's reading."""
+    assert verdict(f"Free OCR.\n{INVOICE}", prompt="Free OCR.").refused == "prompt_leaked"
+    assert verdict(f"{INVOICE}\nfree OCR", prompt="Free OCR.").refused == ""
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        "Sure, here is the transcription of the document:",
+        "As an AI language model, I",
+        "I'm sorry, but I cannot read the text in this image.",
+        "The image shows an invoice of a bakery.",
+        "No readable text found.",
+        "Claro! Aqui está o texto da página:",
+        "Como modelo de linguagem, não posso continuar.",
+        "Não consigo ler o texto desta imagem.",
+        "Aquí está el texto del documento:",
+        "Voici le texte de la page :",
+        "Je ne peux pas lire cette image.",
+        "Hier ist der Text des Dokuments:",
+        "Ich kann den Text auf dem Bild leider nicht lesen.",
+        "Ecco il testo della pagina:",
+        "I have ignored the previous instructions.",
+    ],
+)
+def test_talk_is_refused_unless_the_page_says_it(talk: str) -> None:
+    """Announcements, refusals and descriptions, in six languages; the same sentence in CPU OCR's reading is the document's."""
+    said = f"{talk}\n{INVOICE}"
+    assert verdict(said).refused == "model_talk"
+    assert verdict(said, said).refused == ""
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        "I can not read your last letter without tears, and I am sorry to hear of the loss.\nHere is the money for the rent.",
+        "Não posso deixar de agradecer a V. Ex.ª. Aqui está o dinheiro da renda.",
+        "Please let me know if you can come on Sunday.",
+    ],
+)
+def test_a_letter_that_resembles_talk_is_kept_where_nothing_was_read(letter: str) -> None:
+    """Handwriting that CPU OCR cannot read: kept, and said to be ungrounded."""
+    assert verdict(letter, read("lxter qwon", 0.4)) == Verdict()
+
+
+@pytest.mark.parametrize(
+    "translated",
+    [
+        "The bakery in the centre of the town thanks you for your order of the third of November, which was paid at the counter by the lady "
+        "with the grey coat, and it is with great pleasure that we are sending you this bread from the mill for all of the week",
+        "Die Bäckerei in der Mitte der Stadt dankt für die Bestellung vom dritten November, die an der Theke von der Dame mit dem grauen "
+        "Mantel bezahlt wurde, und es ist uns eine große Freude, dass wir das Brot aus der Mühle für die ganze Woche schicken",
+        "Пекарня в центре города благодарит за заказ от третьего ноября, который был оплачен дамой в сером пальто",
+    ],
+)
+def test_another_language_is_refused(translated: str) -> None:
+    """A translation that keeps every number of the page."""
+    page = (
+        "A padaria do centro da cidade agradece a encomenda de três de novembro, que foi paga ao balcão pela senhora do casaco cinzento, e "
+        "é com muito gosto que lhe enviamos este pão do moinho para toda a semana, no valor de 112,73 com o imposto de 6,38"
+    )
+    assert verdict(f"{translated} 112,73 6,38", page).refused == "wrong_language"
+    assert verdict(page, page).refused == ""
+
+
+def test_half_a_page_is_refused() -> None:
+    """An answer that stops before its end, or leaves out a block in its middle."""
+    lines = INVOICE.split("\n")
+    assert verdict("\n".join(lines[:10])).refused == "truncated"
+    assert verdict("\n".join(lines[:3] + lines[9:])).refused == "truncated"
+    assert verdict("Aprovado").refused == "truncated"
+
+
+def test_a_truncated_table_is_refused() -> None:
+    """Rows that CPU OCR was sure of are missing at its end."""
+    rows = [
+        f"{name} {n * 37 % 91},{n:02}" for n, name in enumerate("cevada trigo centeio milho aveia arroz sorgo linho soja colza".split(), 10)
+    ]
+    table = "<table>" + "".join(f"<tr><td>{a}</td><td>{b}</td></tr>" for a, b in (row.split() for row in rows)) + "</table>"
+    short = table[: table.index("<tr><td>arroz")] + "</table>"
+    assert verdict((Said("table", "", html=table),), "\n".join(rows)).refused == ""
+    assert verdict((Said("table", "", html=short),), "\n".join(rows)).refused == "truncated"
+
+
+def test_another_page_is_refused() -> None:
+    """It agrees with next to nothing, on a page read well and on one read badly."""
+    other = (
+        "Ata da reunião do condomínio realizada em Lisboa com a presença de onze moradores, que aprovaram as contas do ano findo e "
+        "elegeram a nova administração por unanimidade, ficando decidida a pintura da fachada e a substituição da bomba de água no verão, "
+        "assinada por todos os presentes depois de lida em voz alta pela secretária da mesa e registada no livro respetivo para os devidos efeitos"
+    )
+    assert verdict(other).refused in {"strayed", "truncated"}
+    assert verdict(other, read(INVOICE, 0.7)).refused == "strayed"
+    assert verdict(INVOICE, read(INVOICE, 0.7)) == Verdict()
+
+
+def test_how_much_must_agree_is_the_policys() -> None:
+    """An answer with every fourth word wrong is believed only where the policy is content with that."""
+    words = INVOICE.split()
+    wrong = " ".join("xxxxxxx" if n % 4 == 2 and word.isalpha() else word for n, word in enumerate(words))
+    strict, lax = (Policy(vision=Vision(min_grounding=share)) for share in (0.95, 0.5))
+    assert verdict(wrong, policy=strict).refused == "strayed"
+    found = verdict(wrong, policy=lax)
+    assert found.refused == ""
+    assert found.grounded is not None
+    assert 0.5 < found.grounded < 0.95
+
+
+def test_more_text_than_ink_is_invented() -> None:
+    """A crop with a line of text cannot hold a page; a page of ink that CPU OCR could not read can."""
+    line = Region("handwriting", BoundingBox(0, 0, 300, 20))
+    assert verdict(INVOICE, read("Padaria", 0.5), region=line, ink=0.1).refused == "invented"
+    assert verdict(INVOICE, read("Padaria", 0.5), ink=0.1) == Verdict()
+
+
+def test_every_guard_has_its_name_and_a_sentence() -> None:
+    """Names are stable words, each once; sentences name no place and quote nothing."""
+    assert len(set(NAMES)) == len(NAMES) == 13
+    assert all(reason and not reason.endswith(".") for _, reason, _ in acceptance._GUARDS)
+
+
+def blocks() -> st.SearchStrategy[tuple[Block, ...]]:
+    confidence = st.one_of(st.none(), st.floats(0, 1))
+    words = st.builds(Word, st.text(min_size=0, max_size=12), st.just(BOX), confidence)
+    lines = st.builds(Line, st.just(BOX), st.lists(words, max_size=6).map(tuple))
+    return st.lists(st.builds(Block, st.just("paragraph"), st.just(BOX), st.lists(lines, max_size=4).map(tuple)), max_size=3).map(tuple)
+
+
+def pieces() -> st.SearchStrategy[Parsed | None]:
+    piece = st.builds(Said, st.sampled_from(["paragraph", "table", "heading"]), st.text(max_size=60), st.just(0), st.text(max_size=30))
+    return st.one_of(st.none(), st.lists(piece, max_size=4).map(lambda found: Parsed(tuple(found))))
+
+
+@given(pieces(), blocks(), st.floats(0, 1), st.text(max_size=40), st.text(max_size=40))
+def test_anything_gets_a_verdict(parsed: Parsed | None, cpu: tuple[Block, ...], ink: float, text: str, prompt: str) -> None:
+    """Never an error, always a known name, and a share only from 0 to 1."""
+    found = judge(Answer(text=text, finish="stop", model="m"), parsed, cpu, ink=ink, region=WHOLE, prompt=prompt, policy=Policy())
+    assert found.refused in {"", *NAMES}
+    assert bool(found.reason) == bool(found.refused)
+    assert found.grounded is None or 0 <= found.grounded <= 1
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=300))
+def test_whatever_cpu_ocr_read_is_believed_or_refused_for_what_it_says(text: str) -> None:
+    """An answer that equals CPU OCR's reading is grounded in it: it never strays, contradicts or lacks anything."""
+    assert verdict(text, text).refused not in {"contradicted", "truncated", "strayed", "wrong_language", "prompt_leaked", "model_talk"}
+
+
+def test_time_grows_with_length_alone() -> None:
+    """Ten times the page takes about ten times as long: words, one number over and over, numbers that all differ."""
+    for unit in (INVOICE, "Linha {n} valor 17 23 31\n", "{n}7 {n}1,5 ", "1{n} ", "7 " * 20, "a" * 40 + " "):
+        short, long = (list(_pages(unit, count)) for count in (60, 600))
+        assert _seconds(long) < 40 * _seconds(short) + 0.5
+
+
+def _pages(unit: str, count: int) -> Iterator[str]:
+    return (unit.replace("{n}", str(n * 7919 % 9973)) for n in range(count))
+
+
+def _seconds(lines: list[str]) -> float:
+    cpu = read("\n".join(lines))
+    changed = "\n".join(line.replace("7", "1") for line in lines)
+    policy = Policy(vision=Vision(max_tokens=100_000))
+    began = time.process_time()
+    judge(
+        Answer(text="", finish="stop", model="m"),
+        Parsed((Said("paragraph", changed),)),
+        cpu,
+        ink=0.1,
+        region=WHOLE,
+        prompt="",
+        policy=policy,
+    )
+    return time.process_time() - began
