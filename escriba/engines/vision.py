@@ -165,7 +165,8 @@ class VisionClient:
             failed += 1
             wait = pause(failed, failure.told, self._pace.chance)
             enough = failed >= self._tries and not isinstance(failure.error, Throttled)
-            if not failure.again or enough or self._pace.clock() + wait >= deadline:
+            useless = self._pace.clock() + wait >= deadline or self.breaker.wait > wait
+            if not failure.again or enough or useless:
                 raise await self._told(failure, question.model)
             await self._pace.sleep(wait)
 
@@ -206,8 +207,10 @@ class VisionClient:
                             break  # which closes the connection, upon which servers stop
         except (TimeoutError, openai.APIError, httpx2.HTTPError) as error:
             # What had been said to the end before that still stands.
+            if arriving.finish is None and isinstance(error, TimeoutError):
+                raise Silent(heard=arriving.pieces > 0) from None
             if arriving.finish is None:
-                raise (Silent(heard=arriving.pieces > 0) if isinstance(error, TimeoutError) else error) from None
+                raise
         finally:
             cost.add(arriving)
         if arriving.finish is None:

@@ -57,9 +57,12 @@ class Fails:
     headers: Mapping[str, str] = field(default_factory=dict)
     kind: str = "InternalServerError"
     message: str = "told to fail"
+    param: str | None = None
 
     def play(self, to: Handler, asked: dict[str, Any]) -> None:
-        to.json(self.status, {"error": {"message": self.message, "type": self.kind, "param": None, "code": self.status}}, self.headers)
+        to.json(
+            self.status, {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.status}}, self.headers
+        )
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
     server: FakeServer
 
     def do_GET(self) -> None:
-        self.server.seen.append((self.path, dict(self.headers), None))
+        self.server.seen.append((self.path, self._told(), None))
         if self.server.everywhere:
             self.server.everywhere.play(self, {})
         elif self.path == "/v1/models" and self._knows_key():
@@ -125,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.seen.append((self.path, dict(self.headers), asked))
+        self.server.seen.append((self.path, self._told(), asked))
         if self.server.everywhere:
             self.server.everywhere.play(self, asked)
         elif self.path == "/tokenize":
@@ -135,6 +138,9 @@ class Handler(BaseHTTPRequestHandler):
             self.json(404, {"detail": "Not Found"})
         elif self._knows_key():
             (self._refusal(asked) or self.server.next_act()).play(self, asked)
+
+    def _told(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.headers.items()}
 
     def _knows_key(self) -> bool:
         if not self.server.key or self.headers["Authorization"] == f"Bearer {self.server.key}":
@@ -147,11 +153,13 @@ class Handler(BaseHTTPRequestHandler):
         parts = asked["messages"][0]["content"]
         images = [base64.b64decode(part["image_url"]["url"].partition(",")[2]) for part in parts if part["type"] == "image_url"]
         if asked["model"] != "tiny":
-            return Fails(404, kind="NotFoundError", message=f"The model `{asked['model']}` does not exist.")
+            return Fails(404, kind="NotFoundError", message=f"The model `{asked['model']}` does not exist.", param="model")
         if not all(image.startswith(MAGIC) for image in images):
             return Fails(400, kind="BadRequestError", message="Failed to load image: " + str(images[0][:9]))
         if sum(len(part.get("text", "")) for part in parts) > CONTEXT:
-            return Fails(400, kind="BadRequestError", message=f"This model's maximum context length is {CONTEXT} tokens.")
+            return Fails(
+                400, kind="BadRequestError", message=f"This model's maximum context length is {CONTEXT} tokens.", param="input_tokens"
+            )
         return None
 
     def frame(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class FakeServer(ThreadingHTTPServer):
-    """`acts` are played one a question, the last of them for ever; `everywhere` for every request; `seen` holds path, headers and body of each."""
+    """`acts` are played one a question, the last of them for ever; `everywhere` for every request; `seen` holds path, headers (by small names) and body of each."""
 
     daemon_threads = True
     block_on_close = False
