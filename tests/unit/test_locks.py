@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LOCKS = [ROOT / "requirements" / "runtime.txt", ROOT / "requirements" / "dev.txt"]
 CDK = ROOT / "requirements" / "cdk.txt"
-OTHER_LOCKS = [ROOT / "requirements" / "bench.txt", ROOT / "requirements" / "ministack.txt"]
+OTHER_LOCKS = [ROOT / "requirements" / "bench.txt", ROOT / "requirements" / "ministack.txt", ROOT / "requirements" / "vllm.txt"]
 
 
 def _pins(path: Path) -> list[tuple[str, str, int]]:
