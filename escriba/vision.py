@@ -25,7 +25,8 @@ class Region(msgspec.Struct, frozen=True):
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One image and one prompt for a served model.
 
-    `image` is a PNG or JPEG of `pixels` pixels; `max_tokens` bounds the answer, and is never absent; `schema` is a JSON schema that the answer must
+    `image` is a PNG or JPEG of `pixels` pixels; `max_tokens` bounds the answer, and is never absent; `sampling` are
+    fields of the request, besides the temperature, by which the model's answers are drawn; `schema` is a JSON schema that the answer must
     fit, where the model is asked for JSON.
     """
 
@@ -36,6 +37,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     pixels: int
     max_tokens: int
     temperature: float = 0.0
+    sampling: dict[str, Any] = {}
     schema: dict[str, Any] | None = None
 
 

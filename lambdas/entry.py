@@ -24,6 +24,7 @@ from escriba.aws.secrets import SecretsManager
 from escriba.aws.telemetry import PowertoolsMeter
 from escriba.backends import Backend
 from escriba.errors import EscribaError
+from escriba.guards import repetition
 from escriba.isolation import IsolatedReader
 from escriba.memory.clock import SystemClock
 from escriba.ports import Delivery, Ports
@@ -121,7 +122,13 @@ def vision_model(backend: Backend) -> VisionModel:
             key = SecretsManager(client("secretsmanager")).get(backend.key_secret) if backend.key_secret else ""
             hosts = (urlsplit(backend.base_url).hostname or "",) if backend.trusted else ()
             _vision[backend] = VisionClient(
-                backend.base_url, key=key, own=not backend.external, trusted_hosts=hosts, concurrency=backend.concurrency
+                backend.base_url,
+                key=key,
+                own=not backend.external,
+                trusted_hosts=hosts,
+                concurrency=backend.concurrency,
+                limit_name="max_completion_tokens" if backend.external else "max_tokens",
+                watch=repetition.Watch,
             )
         return _vision[backend]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -22,7 +21,6 @@ _LOOPS = {
     "min_pattern_size": 1,
     "min_count": 32,
 }  # tokens: what vLLM stops by itself; dotted lines, empty cells stay below
-_FLOOR, _MARKUP, _SPARE = 1024, 2.0, 256  # tokens; how much longer a text is with its markup
 
 
 class Watch(Protocol):
@@ -120,18 +118,6 @@ class Arriving:
             self.finish, self.cut = "length", True  # the server does not keep the bound, so we do
 
 
-def answer_bound(cpu_characters: int, counted_tokens: int | None, characters_per_token: float, most: int) -> int:
-    """The most tokens an answer may have: twice what CPU OCR read, for markup and for what it missed, at least 1,024, at most the policy's.
-
-    `counted_tokens` is the length of the CPU's text by the model's own tokenizer; without it, it is estimated from its characters. Where CPU OCR
-    read nothing there is nothing to go by, and the policy's bound holds.
-    """
-    if cpu_characters <= 0:
-        return most
-    tokens = math.ceil(cpu_characters / characters_per_token) if counted_tokens is None else counted_tokens
-    return min(most, max(_FLOOR, math.ceil(_MARKUP * tokens) + _SPARE))
-
-
 def request(question: Question, limit_name: LimitName, kind: str) -> dict[str, Any]:
     """The arguments of a streamed chat completion; `kind` is the server's own name, where it is known."""
     picture = f"data:{question.media_type};base64,{base64.b64encode(question.image).decode()}"
@@ -146,12 +132,14 @@ def request(question: Question, limit_name: LimitName, kind: str) -> dict[str, A
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    if question.sampling:
+        body["extra_body"] = question.sampling
     if question.schema is not None:
         wanted = {"name": "answer", "strict": True, "schema": question.schema}
         body["response_format"] = {"type": "json_schema", "json_schema": wanted}
     if kind == "vllm":
         body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}  # so that a cut answer is metered too
-        body["extra_body"] = {"repetition_detection": _LOOPS}
+        body["extra_body"] = question.sampling | {"repetition_detection": _LOOPS}
     return body
 
 

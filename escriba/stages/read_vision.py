@@ -148,6 +148,7 @@ class _Asking:
             pixels=picture.width * picture.height,
             max_tokens=self._bound(region, cpu, backend, left),
             temperature=max(rung.temperature, model.sampling.temperature),
+            sampling={"top_p": model.sampling.top_p, **model.sampling.extra},
         )
         answer = vision.ask(question, left)
         self._count("VisionQuestions")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escriba.engines.exchange import answer_bound, counted, request, tokenize_request
+from escriba.engines.exchange import counted, request, tokenize_request
+from escriba.vision import answer_bound
 from tests.engines.exchanges import SCHEMA
 from tests.engines.pictures import question
 

@@ -268,7 +268,8 @@ def test_half_a_page_is_refused() -> None:
 def test_a_truncated_table_is_refused() -> None:
     """Rows that CPU OCR was sure of are missing at its end."""
     rows = [
-        f"{name} {n * 37 % 91},{n:02}" for n, name in enumerate("cevada trigo centeio milho aveia arroz sorgo linho soja colza".split(), 10)
+        f"{name} {n * 37 % 91},{n:02}"
+        for n, name in enumerate(["cevada", "trigo", "centeio", "milho", "aveia", "arroz", "sorgo", "linho", "soja", "colza"], 10)
     ]
     table = "<table>" + "".join(f"<tr><td>{a}</td><td>{b}</td></tr>" for a, b in (row.split() for row in rows)) + "</table>"
     short = table[: table.index("<tr><td>arroz")] + "</table>"
