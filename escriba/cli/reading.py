@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from escriba.backends import Backend
 from escriba.cli import outcome
 from escriba.cli.progress import Progress
 from escriba.errors import ConfigurationError
@@ -42,21 +43,26 @@ def read_files(
     *,
     workers: int = 0,
     passwords: Sequence[str] = (),
+    backend: Backend | None = None,
+    vision_key: str = "",
     quiet: bool = False,
     report: bool = False,
 ) -> list[outcome.Result]:
     """Read files to `out/<name>/` and say how each ended; what an earlier call has read there is not read again.
 
-    `workers` 0 is one a core; `quiet` shows no progress. Ctrl-C ends the command with 130 after the pages in hand.
+    `workers` 0 is one a core; `backend` reads hard pages, with `vision_key` where it wants one; `quiet` shows no progress. Ctrl-C ends the command with 130 after the pages in hand.
     Raises `ConfigurationError` when `out` cannot be written to.
     """
     if passwords:
         wishes = wishes.model_copy(update={"password_secret": _PASSWORDS})
     progress = Progress(quiet=quiet)
-    with claimed(out), local_pipeline(out, on_row=progress.on_row) as pipeline:
+    backends = () if backend is None else (backend,)
+    with claimed(out), local_pipeline(out, backends=backends, on_row=progress.on_row) as pipeline:
         pipeline.put_policy(wishes)
         if passwords:
             pipeline.put_secret(_PASSWORDS, "\n".join(passwords))
+        if backend is not None and backend.key_secret:
+            pipeline.put_secret(backend.key_secret, vision_key)
         pipeline.resume()
         jobs = [(path, pipeline.upload(path, wishes)) for path in files]
         with progress:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from escriba.cli import outcome
+from escriba.cli.asking import find_backend
 from escriba.cli.files import Chosen, choose
 from escriba.cli.reading import read_files
 from escriba.policy import Policy, load_policy, with_languages
@@ -20,6 +21,13 @@ def run(
     languages: Annotated[str, typer.Option(help="ISO 639-2 codes, most likely first, joined by +; the policy's when absent.")] = "",
     policy: Annotated[Path | None, typer.Option(help="A policy file (TOML).")] = None,
     password: Annotated[list[str] | None, typer.Option(help="For encrypted PDFs; repeat it to have several tried.")] = None,
+    vision: Annotated[str, typer.Option(help="Who reads hard pages: `ollama`, or the URL of an OpenAI-compatible endpoint.")] = "",
+    model: Annotated[
+        str, typer.Option(help="The vision model, as `escriba models list` or the endpoint calls it; without it what is there.")
+    ] = "",
+    vision_key: Annotated[
+        str, typer.Option(envvar="ESCRIBA_VISION_KEY", help="The endpoint's key; better left in the environment.", show_default=False)
+    ] = "",
     workers: Annotated[int, typer.Option(help="Handlers side by side, each with a reader process; 0: one a core.", min=0, max=64)] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a document instead of the table.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
@@ -27,7 +35,18 @@ def run(
     """Read documents with the real pipeline on an embedded AWS: no account, no Docker."""
     wishes = _policy(policy, languages)
     chosen = choose(paths)
-    results = read_files(chosen.files, wishes, out, workers=workers, passwords=password or (), quiet=json, report=report)
+    backend = find_backend(vision, model, wishes, key=vision_key) if vision else None
+    results = read_files(
+        chosen.files,
+        wishes,
+        out,
+        workers=workers,
+        passwords=password or (),
+        backend=backend,
+        vision_key=vision_key,
+        quiet=json,
+        report=report,
+    )
     _say(results, chosen, out, json=json, report=report)
     raise typer.Exit(0 if all(result.state == "DONE" for result in results) else 1)
 

@@ -1,0 +1,71 @@
+"""Finds the vision model that `escriba run --vision` names: an Ollama, or any OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from escriba import models
+from escriba.backends import Backend
+from escriba.engines.ollama import find_ollama
+from escriba.engines.own_host import is_own_host
+from escriba.engines.vision import VisionClient
+from escriba.errors import ConfigurationError, EngineMissing, EngineUnavailable, EscribaError
+from escriba.policy import Policy
+
+KEY_SECRET = "vision-key-of-this-run"  # noqa: S105  (its name)
+_OLLAMA = "ollama"
+_SECONDS_PER_PAGE = 20.0
+
+
+def find_backend(wish: str, model: str, policy: Policy, *, key: str = "") -> Backend:
+    """The backend for `--vision WISH --model MODEL`; `wish` is `ollama` or a URL, `model` empty to take what is there.
+
+    An endpoint that does not answer is a backend all the same: its pages keep their CPU reading. Raises `ConfigurationError` for what a person
+    must mend: no Ollama, a model that it lacks, an address outside this network that the policy does not allow.
+    """
+    if wish == _OLLAMA:
+        return _on_ollama(model)
+    if not wish.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            f"--vision takes `ollama` or the URL of an OpenAI-compatible endpoint (http://127.0.0.1:8000/v1), not {wish!r}"
+        )
+    own = is_own_host(wish)
+    if not own and not policy.vision.external:
+        raise ConfigurationError(
+            f"{wish} is outside this network and the policy keeps pages inside; write external = true under [vision] in the policy to allow it"
+        )
+    served = model or _first_served(wish, own=own, key=key)
+    entry = models.for_served(served) if served else models.model(models.DEFAULT)
+    return _backend(wish, entry, served or entry.repo, external=not own, key_secret=KEY_SECRET if key else "")
+
+
+def _on_ollama(model: str) -> Backend:
+    try:
+        ollama = find_ollama(os.environ.get("OLLAMA_HOST", ""))
+        entry = models.for_served(model) if model else models.model(models.DEFAULT)
+        known = entry.ollama if entry.ollama and (not model or model == entry.name) else model
+        return _backend(ollama.base_url, entry, ollama.require(known), external=False)
+    except (EngineUnavailable, EngineMissing) as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _first_served(url: str, *, own: bool, key: str) -> str:
+    with VisionClient(url, own=own, key=key) as client:
+        try:
+            return next(iter(client.served()), "")
+        except EscribaError as error:
+            sys.stderr.write(f"escriba: {error}; hard pages keep their CPU reading unless it comes back\n")
+            return ""
+
+
+def _backend(url: str, entry: models.Model, served: str, *, external: bool, key_secret: str = "") -> Backend:
+    return Backend(
+        name="this-run",
+        base_url=url,
+        model=entry.name,
+        served_as=served,
+        external=external,
+        key_secret=key_secret,
+        seconds_per_page=_SECONDS_PER_PAGE,
+    )
