@@ -276,8 +276,10 @@ def _needed(number: str, *, alike_parted: bool) -> int:
 
 
 def _other_reading(seen: Seen, number: str, shape: str) -> bool:
-    """Whether a number as long as the one seen may be another reading of it: parted alike, or CPU OCR saw no marks in it, and with a few digits
-    that differ, or the same ones in another order (as in dates)."""
+    """Whether a number as long as the one seen may be another reading of it: a few digits differ, or they change places (as in dates).
+
+    It is parted alike, unless CPU OCR saw no marks between the digits, which are small.
+    """
     if seen.text == number or (seen.shape != shape and "." in seen.shape):
         return False
     return sum(a != b for a, b in zip(seen.text, number, strict=True)) <= _OTHER_DIGITS or sorted(seen.text) == sorted(number)
