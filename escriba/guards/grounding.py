@@ -235,33 +235,34 @@ def missing_stretch(sight: Sight, text: Text) -> tuple[int, float]:
 
 
 def contradictions(sight: Sight, text: Text) -> int:
-    """How many numbers of the answer stand where CPU OCR was sure of another one: as many digits, parted alike, a few of them others.
+    """How many numbers of the answer stand where CPU OCR was sure of another one: as many digits, a few of them others.
 
     The place is known by the tokens around it, so that the order of columns and blocks does not matter.
     """
     words = [seen.text for seen in sight.seen]
     read = Counter(words)
-    # Numbers that the answer has not as often as CPU OCR, by their shape and each token beside them.
-    missing: dict[tuple[str, _Beside], list[tuple[str, frozenset[_Beside]]]] = {}
+    # Numbers that the answer has not as often as CPU OCR, by their length and each token beside them.
+    missing: dict[tuple[int, _Beside], list[tuple[Seen, frozenset[_Beside]]]] = {}
     for at, seen in sight.sure_numbers:
         if text.counts[seen.text] < read[seen.text]:
             around = _around(words, at)
             for beside in around:
-                missing.setdefault((seen.shape, beside), []).append((seen.text, around))
+                missing.setdefault((len(seen.text), beside), []).append((seen, around))
     joined = {left + right for left, right in pairwise(words) if (left + right).isdigit() and len(left + right) > _SHORT}
     found = 0
     for at, token in enumerate(text.tokens):
-        # What CPU OCR read somewhere, as often as it stands here, is no invention.
-        if len(token) == 1 or not token[0].isdigit() or text.counts[token] <= read[token] or token in joined:
+        if len(token) == 1 or not token[0].isdigit() or token in joined or text.counts[token] <= read[token]:
+            continue
+        # CPU OCR read the same elsewhere: a sum, a date or a code that a page says twice and that was misread once.
+        if len(token) > _SHORT and read[token]:
             continue
         around = _around(text.tokens, at)
-        needed = 1 if len(token) > _SHORT else 2
-        rivals = {rival for beside in around for rival in missing.get((text.shapes[at], beside), ())[:_RIVALS]}
+        rivals = {rival for beside in around for rival in missing.get((len(token), beside), ())[:_RIVALS]}
         found += any(
-            _other_reading(number, token)
-            and (alike := len(around & there)) >= needed
-            and all(len(_around(text.tokens, same) & there) < alike for same in text.places.get(number, ())[:_RIVALS])
-            for number, there in rivals
+            _other_reading(seen, token, text.shapes[at])
+            and (alike := len(around & there)) >= _needed(token, alike_parted=seen.shape == text.shapes[at])
+            and all(len(_around(text.tokens, same) & there) < alike for same in text.places.get(seen.text, ())[:_RIVALS])
+            for seen, there in rivals
         )
     return found
 
@@ -269,9 +270,19 @@ def contradictions(sight: Sight, text: Text) -> int:
 _Beside = tuple[bool, str]
 
 
-def _other_reading(number: str, other: str) -> bool:
-    """Whether two numbers as long as each other may be readings of one: a few digits differ, or the same ones stand in another order (dates)."""
-    return number != other and (sum(a != b for a, b in zip(number, other, strict=True)) <= _OTHER_DIGITS or sorted(number) == sorted(other))
+def _needed(number: str, *, alike_parted: bool) -> int:
+    """How many tokens must stand beside both: a short number may turn up anywhere, and one parted otherwise may be another one."""
+    return (1 if len(number) > _SHORT else 2) + (not alike_parted)
+
+
+def _other_reading(seen: Seen, number: str, shape: str) -> bool:
+    """Whether a number as long as the one seen may be another reading of it: a few digits differ, or they change places (as in dates).
+
+    It is parted alike, unless CPU OCR saw no marks between the digits, which are small.
+    """
+    if seen.text == number or (seen.shape != shape and "." in seen.shape):
+        return False
+    return sum(a != b for a, b in zip(seen.text, number, strict=True)) <= _OTHER_DIGITS or sorted(seen.text) == sorted(number)
 
 
 def _around(words: Sequence[str], at: int) -> frozenset[_Beside]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
+
+from escriba.guards.grounding import plain
 
 _WORD = re.compile(r"[^\W_]+")
 _MARKS = re.compile(
@@ -59,17 +60,16 @@ _AT_THE_EDGE = tuple(
 )
 
 
-def plain(text: str) -> str:
-    """A text without case, accents and punctuation, in single spaces: what words are compared in."""
-    bare = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
-    return " ".join(_WORD.findall(bare))
+def _words_of(text: str) -> str:
+    """A text without case, accents and punctuation, in single spaces."""
+    return " ".join(_WORD.findall(plain(text)))
 
 
 def leaked(answer: str, prompt: str, on_page: str) -> bool:
     """Whether the prompt, a distinctive part of it, or a mark of a chat template came back, and CPU OCR (`on_page`) did not read it there."""
     if any(mark[0].casefold().strip() not in on_page.casefold() for mark in _MARKS.finditer(answer)):
         return True
-    asked, said, seen = plain(prompt).split(), plain(answer), plain(on_page)
+    asked, said, seen = _words_of(prompt).split(), _words_of(answer), _words_of(on_page)
     if len(asked) < _FRAGMENT:
         # Two or three words may stand on any page, but an answer that opens with them all has only repeated them.
         whole = " ".join(asked)
@@ -81,8 +81,8 @@ def leaked(answer: str, prompt: str, on_page: str) -> bool:
 
 def talks(answer: str, on_page: str) -> bool:
     """Whether the model speaks for itself (refuses, announces, describes, obeys) in words that CPU OCR (`on_page`) did not read."""
-    said = plain(answer)
-    seen = set(plain(on_page).split())
+    said = _words_of(answer)
+    seen = set(_words_of(on_page).split())
     edges = [said] if len(said) <= 2 * _EDGE else [said[:_EDGE], said[-_EDGE:]]
     found = [match[0] for pattern in _ANYWHERE for match in pattern.finditer(said)]
     found += [match[0] for pattern in _AT_THE_EDGE for edge in edges for match in pattern.finditer(edge)]

@@ -240,10 +240,14 @@ def test_a_letter_that_resembles_talk_is_kept_where_nothing_was_read(letter: str
 @pytest.mark.parametrize(
     "translated",
     [
-        "The bakery in the centre of the town thanks you for your order of the third of November, which was paid at the counter by the lady "
-        "with the grey coat, and it is with great pleasure that we are sending you this bread from the mill for all of the week",
-        "Die Bäckerei in der Mitte der Stadt dankt für die Bestellung vom dritten November, die an der Theke von der Dame mit dem grauen "
-        "Mantel bezahlt wurde, und es ist uns eine große Freude, dass wir das Brot aus der Mühle für die ganze Woche schicken",
+        (
+            "The bakery in the centre of the town thanks you for your order of the third of November, which was paid at the counter by the lady "
+            "with the grey coat, and it is with great pleasure that we are sending you this bread from the mill for all of the week"
+        ),
+        (
+            "Die Bäckerei in der Mitte der Stadt dankt für die Bestellung vom dritten November, die an der Theke von der Dame mit dem grauen "
+            "Mantel bezahlt wurde, und es ist uns eine große Freude, dass wir das Brot aus der Mühle für die ganze Woche schicken"
+        ),
         "Пекарня в центре города благодарит за заказ от третьего ноября, который был оплачен дамой в сером пальто",
     ],
 )
