@@ -119,7 +119,8 @@ class OneHost(httpx2.AsyncBaseTransport):
         self._check = own and base.host not in trusted_hosts and not _is_own_name(base.host)
         self._resolver = resolver
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30.0)
-        self._inner = httpx2.AsyncHTTPTransport(trust_env=False, limits=limits)
+        # Certificates take a tenth of a second to load, and plain HTTP has no use for them.
+        self._inner = httpx2.AsyncHTTPTransport(trust_env=False, limits=limits, verify=base.scheme == "https")
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if (request.url.scheme, request.url.host, _port(request.url)) != self._origin:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import random
 import threading
@@ -63,8 +62,6 @@ class VisionClient:
         resolver: Resolver = resolve,
     ) -> None:
         url = checked_url(base_url, own=own, trusted_hosts=trusted_hosts, resolver=resolver)
-        for name in ("openai", "httpx2", "httpcore2"):  # at DEBUG they log requests, and with them pages
-            logging.getLogger(name).setLevel(logging.WARNING)
         transport = OneHost(url, key=key, own=own, trusted_hosts=trusted_hosts, resolver=resolver, connections=concurrency + 2)
         patience = httpx2.Timeout(None, connect=_CONNECT_SECONDS)  # whole tries are bounded by our own timers
         self._http = httpx2.AsyncClient(transport=transport, trust_env=False, follow_redirects=False, timeout=patience)
