@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import random
 import time
@@ -14,7 +15,7 @@ import pytest
 
 from escriba.engines.vision import Pace, VisionClient
 from escriba.errors import EngineRejected, EngineTimeout, EngineUnavailable, EscribaError, Throttled
-from tests.engines.fake_server import Act, Endless, Fails, FailsWithin, Hangs, Nonsense, Says, fake
+from tests.engines.fake_server import Act, Endless, Fails, FailsWithin, Floods, Hangs, Nonsense, Says, fake
 from tests.engines.pictures import question
 from tests.engines.servers import free_port
 
@@ -176,6 +177,35 @@ def test_why_an_answer_ended(said: str, finish: str) -> None:
     with fake(Says("a b c", finish=said)) as server, VisionClient(server.base_url) as client:
         answer = client.ask(question(), 10)
     assert (answer.finish, answer.text, answer.prompt_tokens, answer.answer_tokens) == (finish, "a b c ", 9, 3)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_flood_is_dammed(status: int) -> None:
+    """More bytes than any answer has end the try; they are not gathered."""
+    with fake(Floods(status)) as server, VisionClient(server.base_url, tries=1) as client:
+        with pytest.raises(EngineUnavailable, match="broke off"):
+            client.ask(question(), 60)
+        assert server.flooded < 40
+
+
+def test_what_is_compressed_unasked_is_not_unpacked() -> None:
+    """A bomb stays packed."""
+    packed = Nonsense(gzip.compress(b"data: " + b"x" * 10_000_000), headers={"Content-Encoding": "gzip"})
+    with fake(packed) as server, VisionClient(server.base_url, tries=1) as client:
+        with pytest.raises(EngineUnavailable, match="broke off"):
+            client.ask(question(), 60)
+        assert {headers["accept-encoding"] for _, headers, _ in server.seen} == {"identity"}
+
+
+def test_a_failing_server_is_not_asked_to_count() -> None:
+    """While the breaker is open an estimate has to do."""
+    with fake(*[Fails(500)] * 5, Says("well")) as server, VisionClient(server.base_url, pace=Hurrying().pace()) as client:
+        assert client.count_tokens("Total") == 5
+        with pytest.raises(EngineUnavailable):
+            client.ask(question(), 60)
+        asked_before = len(server.seen)
+        assert client.count_tokens("Total") is None
+        assert len(server.seen) == asked_before
 
 
 def test_all_tries_are_paid_for() -> None:
