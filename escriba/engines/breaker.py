@@ -93,11 +93,9 @@ class Breaker:
 def pause(tries: int, told: float | None, chance: random.Random, *, first: float = 0.5, longest: float = 20.0) -> float:
     """Seconds to wait after so many failed tries (1 or more), with full jitter: anything up to a bound that doubles with each try.
 
-    Where the server told how long to wait, no less than that, and a little chance on top, lest all come back at the same moment.
+    Where the server told how long to wait, that comes first: never sooner, and not all at the same moment.
     """
-    if told is not None:
-        return told + chance.uniform(0, first)
-    return chance.uniform(0, min(longest, first * 2 ** min(tries - 1, 16)))
+    return (told or 0.0) + chance.uniform(0, min(longest, first * 2 ** min(tries - 1, 16)))
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

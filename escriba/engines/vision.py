@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import random
 import threading
@@ -63,16 +62,14 @@ class VisionClient:
         resolver: Resolver = resolve,
     ) -> None:
         url = checked_url(base_url, own=own, trusted_hosts=trusted_hosts, resolver=resolver)
-        for name in ("openai", "httpx2", "httpcore2"):  # at DEBUG they log requests, and with them pages
-            logging.getLogger(name).setLevel(logging.WARNING)
-        transport = OneHost(url, key=key, own=own, trusted_hosts=trusted_hosts, resolver=resolver, connections=concurrency + 2)
+        transport = OneHost(url, key=key.strip(), own=own, trusted_hosts=trusted_hosts, resolver=resolver, connections=concurrency + 2)
         patience = httpx2.Timeout(None, connect=_CONNECT_SECONDS)  # whole tries are bounded by our own timers
         self._http = httpx2.AsyncClient(transport=transport, trust_env=False, follow_redirects=False, timeout=patience)
         # The transport sets the key: the package would take another from the environment.
         self._openai = openai.AsyncOpenAI(base_url=str(url), api_key="-", http_client=self._http, max_retries=0, timeout=patience)
         self._root = str(url).removesuffix("/v1")
         self._place = f"the vision endpoint {url}"
-        self._own, self._tries, self._limit_name, self._watch = own, tries, limit_name, watch
+        self._tries, self._limit_name, self._watch = tries, limit_name, watch
         self._pace = pace or Pace()
         self.breaker = breaker or Breaker(self._pace.clock)
         self._free = asyncio.Semaphore(concurrency)
@@ -237,6 +234,8 @@ class VisionClient:
             raise understand(error, self._place, self._pace.now()).error from None
 
     async def _count(self, text: str, model: str, seconds: float) -> int | None:
+        if self.breaker.state != "closed":
+            return None  # an estimate is good enough; a failing server is not asked for less than an answer
         try:
             async with asyncio.timeout(seconds):
                 kind = await self._kind_of_server()

@@ -94,9 +94,10 @@ class Nonsense:
 
     body: bytes
     media_type: str = "text/event-stream"
+    headers: dict[str, str] = field(default_factory=dict, compare=False)
 
     def play(self, to: Handler, asked: dict[str, Any]) -> None:
-        to.begin(200, {"Content-Type": self.media_type, "Content-Length": str(len(self.body))})
+        to.begin(200, {"Content-Type": self.media_type, "Content-Length": str(len(self.body)), **self.headers})
         to.wfile.write(self.body)
 
 
@@ -108,6 +109,20 @@ class Endless:
         to.begin(200, {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked"})
         for _ in range(200_000):
             to.event(asked, {"content": "and so on, "}, None)
+
+
+@dataclass(frozen=True)
+class Floods:
+    """A success, or another status, whose body is one line without end."""
+
+    status: int = 200
+    media_type: str = "text/event-stream"
+
+    def play(self, to: Handler, asked: dict[str, Any]) -> None:
+        to.begin(self.status, {"Content-Type": self.media_type, "Transfer-Encoding": "chunked"})
+        for sent in range(200):  # MiB
+            to.server.flooded = sent
+            to.chunk(b"x" * 1024 * 1024)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -200,6 +215,7 @@ class FakeServer(ThreadingHTTPServer):
         super().__init__((host, 0), Handler)
         self.acts, self.key, self.owner, self.everywhere = list(acts), key, owner, everywhere
         self.seen: list[tuple[str, dict[str, str], dict[str, Any] | None]] = []
+        self.flooded = 0
         self.ending = threading.Event()
         self._lock = threading.Lock()
 

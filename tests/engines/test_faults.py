@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import random
 import time
@@ -14,7 +15,7 @@ import pytest
 
 from escriba.engines.vision import Pace, VisionClient
 from escriba.errors import EngineRejected, EngineTimeout, EngineUnavailable, EscribaError, Throttled
-from tests.engines.fake_server import Act, Endless, Fails, FailsWithin, Hangs, Nonsense, Says, fake
+from tests.engines.fake_server import Act, Endless, Fails, FailsWithin, Floods, Hangs, Nonsense, Says, fake
 from tests.engines.pictures import question
 from tests.engines.servers import free_port
 
@@ -178,6 +179,35 @@ def test_why_an_answer_ended(said: str, finish: str) -> None:
     assert (answer.finish, answer.text, answer.prompt_tokens, answer.answer_tokens) == (finish, "a b c ", 9, 3)
 
 
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_flood_is_dammed(status: int) -> None:
+    """More bytes than any answer has end the try; they are not gathered."""
+    with fake(Floods(status)) as server, VisionClient(server.base_url, tries=1) as client:
+        with pytest.raises(EngineUnavailable, match="broke off"):
+            client.ask(question(), 60)
+        assert server.flooded < 40
+
+
+def test_what_is_compressed_unasked_is_not_unpacked() -> None:
+    """A bomb stays packed."""
+    packed = Nonsense(gzip.compress(b"data: " + b"x" * 10_000_000), headers={"Content-Encoding": "gzip"})
+    with fake(packed) as server, VisionClient(server.base_url, tries=1) as client:
+        with pytest.raises(EngineUnavailable, match="broke off"):
+            client.ask(question(), 60)
+        assert {headers["accept-encoding"] for _, headers, _ in server.seen} == {"identity"}
+
+
+def test_a_failing_server_is_not_asked_to_count() -> None:
+    """While the breaker is open an estimate has to do."""
+    with fake(*[Fails(500)] * 5, Says("well")) as server, VisionClient(server.base_url, pace=Hurrying().pace()) as client:
+        assert client.count_tokens("Total") == 5
+        with pytest.raises(EngineUnavailable):
+            client.ask(question(), 60)
+        asked_before = len(server.seen)
+        assert client.count_tokens("Total") is None
+        assert len(server.seen) == asked_before
+
+
 def test_all_tries_are_paid_for() -> None:
     """A try that broke off after three words costs them too; on vLLM its prompt is known as well."""
     with fake(Says("a b c", breaks_off=True), Says("a b c d")) as server, VisionClient(server.base_url) as client:
@@ -264,7 +294,7 @@ def test_a_cancelled_question_ends_the_servers_work() -> None:
 
 
 def test_no_page_is_logged_however_much_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """The packages that carry the question would log it at DEBUG."""
+    """The packages that carry the question keep it to themselves, even at DEBUG; a later version of them may not."""
     image = question().image
     with (
         caplog.at_level(logging.DEBUG),
@@ -275,6 +305,7 @@ def test_no_page_is_logged_however_much_is_logged(caplog: pytest.LogCaptureFixtu
     logged = caplog.text + "".join(map(repr, (record.args for record in caplog.records)))
     import base64
 
+    assert "POST" in logged
     for secret in ("the prompt", base64.b64encode(image).decode()[:40], "a secret", "my-key"):
         assert secret not in logged
 
