@@ -17,8 +17,10 @@ _CAUSES: dict[str, Cause] = {"unsure": "low_confidence", "across": "table", "unr
 _HANDWRITTEN = _FORMULAE = _DIFFER = 0.5
 """Evidence from which the cause is named after it."""
 _CROPS = 3
+_MARGIN = 0.3  # heights of a line around a crop: more would show the half of other lines
 _NEAR = 2.0  # heights of a line between two hard places that are cut out as one
 _MOST = 0.5  # share of the characters, or of the printed area, in crops from which the page is sent whole
+_LEFT = 0.5  # share of the page's expected errors that crops may leave behind
 _HARD = 0.5  # share of a line's characters in doubtful words from which the line is hard
 
 
@@ -72,11 +74,15 @@ def _crops(page: Page, seen: Evidence) -> tuple[BoundingBox, ...]:
     boxes = _joined([*hard, *seen.unread_at], _height(lines))
     while boxes != (grown := _joined([_with_lines(box, lines) for box in boxes], _height(lines))):
         boxes = grown
-    inside = sum(len(line.text) for line in lines if any(_covers(box, line.box) for box in boxes))
+    outside = [line for line in lines if not any(_overlap(box, line.box) for box in boxes)]
     printed = BoundingBox.around((*(line.box for line in lines), *boxes))
-    if inside > _MOST * sum(len(line.text) for line in lines) or sum(map(_area, boxes)) > _MOST * _area(printed):
+    if _length(outside) < (1 - _MOST) * _length(lines) or sum(map(_area, boxes)) > _MOST * _area(printed):
         return ()
-    margin = _height(lines)
+    # What would be left: characters in doubt here and there, of which no line has many.
+    left = COEFFICIENTS["unsure"] * sum(_doubt(line) * _length([line]) for line in outside) / _length(lines)
+    if left > _LEFT * expected_error(page):
+        return ()
+    margin = _MARGIN * _height(lines)
     return tuple(
         BoundingBox(
             round(max(box.x0 - margin, 0.0), 2),
@@ -88,9 +94,14 @@ def _crops(page: Page, seen: Evidence) -> tuple[BoundingBox, ...]:
     )
 
 
+def _length(lines: Sequence[Line]) -> int:
+    return sum(len(word.text) for line in lines for word in line.words)
+
+
 def _doubt(line: Line) -> float:
     """The share of its characters in words of which the engine is not sure."""
-    return sum(len(word.text) for word in line.words if (word.confidence or 0.0) < SURE) / max(sum(len(word.text) for word in line.words), 1)
+    doubtful = sum(len(word.text) for word in line.words if (word.confidence or 0.0) < SURE)
+    return doubtful / max(_length([line]), 1)
 
 
 def _height(lines: Sequence[Line]) -> float:
@@ -121,10 +132,6 @@ def _pairs(boxes: Sequence[BoundingBox]) -> Iterator[tuple[float, int, int]]:
 def _with_lines(box: BoundingBox, lines: Sequence[Line]) -> BoundingBox:
     """The box grown to hold every line that it cuts."""
     return BoundingBox.around((box, *(line.box for line in lines if _overlap(box, line.box) > 0)))
-
-
-def _covers(box: BoundingBox, line: BoundingBox) -> bool:
-    return _overlap(box, line) > 0
 
 
 def _overlap(one: BoundingBox, other: BoundingBox) -> float:

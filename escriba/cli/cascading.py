@@ -60,7 +60,7 @@ def run(data: Path, out: Path, *, policy: Path | None, kind: str, limit: int, wo
         return
     for half, found in summaries.items():
         _print(half, found)
-    _say(len(truths) - len(pages), wishes, out)
+    _say(len(truths) - len(pages), out)
 
 
 def _read(truths: Sequence[Truth], wishes: Policy, out: Path, *, workers: int, quiet: bool) -> list[tuple[Truth, Page]]:
@@ -74,7 +74,9 @@ def _read(truths: Sequence[Truth], wishes: Policy, out: Path, *, workers: int, q
             if len(document.pages) == 1 and document.pages[0].evidence is not None:
                 pages.append((truth, document.pages[0]))
     if not pages:
-        raise ConfigurationError("no document with a text beside it is a single page that was read by OCR, and the cascade is about such pages")
+        raise ConfigurationError(
+            "no document with a text beside it is a single page that was read by OCR, and the cascade is about such pages"
+        )
     return pages
 
 
@@ -92,8 +94,8 @@ def _tried(pages: Sequence[tuple[Truth, Page]], reader: IsolatedReader, wishes: 
 def _trial(truth: Truth, page: Page, image: bytes, model: VisionModel) -> Trial:
     """The page before and after: what the model answers takes the place of what OCR read."""
     text = truth.text() or ""
-    height, width = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE).shape
-    pixels = width * height
+    picture = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE)
+    pixels = 0 if picture is None else picture.size
     question = Question(model=MODEL, prompt=_PROMPT, image=image, media_type="image/jpeg", pixels=pixels, max_tokens=_MAX_TOKENS)
     answer = model.ask(question, _SECONDS)
     before, after = (score_scan(text, read, fold=truth.fold) for read in (page_text(page), answer.text))
@@ -152,9 +154,13 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
 
 
-def _say(left_out: int, wishes: Policy, out: Path) -> None:
+def _say(left_out: int, out: Path) -> None:
     told = Console(highlight=False, markup=False, soft_wrap=True).print
-    told("Every page's truth was served by HTTP as a model's answer; the gain is what a perfect model could give, its price the pixels sent.")
+    told(
+        "Every page's truth was served by HTTP as a model's answer; the gain is what a perfect model could give, its price the pixels sent."
+    )
     if left_out:
         told(f"{left_out} documents are left out: they have several pages, needed no OCR, or were not delivered.")
-    told(f"Curves:  {out / 'cascade.svg'}, {out / 'cascade.csv'}; every page: {out / 'cascade.json'}")
+    told(f"Curves:  {out / 'cascade.svg'}")
+    told(f"Points:  {out / 'cascade.csv'}")
+    told(f"Pages:   {out / 'cascade.json'}")

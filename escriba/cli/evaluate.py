@@ -66,12 +66,16 @@ def compare(
 @app.command("cascade")
 def cascade(
     data: Annotated[Path, typer.Option(help="A folder of single pages with their texts beside them, subfolders included.")],
-    out: Annotated[Path, typer.Option(help="What is read is kept here, beside cascade.json, cascade.csv and cascade.svg.")] = Path("out/cascade"),
+    out: Annotated[Path, typer.Option(help="What is read is kept here, beside cascade.json, cascade.csv and cascade.svg.")] = Path(
+        "out/cascade"
+    ),
     policy: Annotated[Path | None, typer.Option(help="A policy file (TOML).")] = None,
     kind: Annotated[str, typer.Option(help="Only kinds (of the manifest) that contain this.")] = "",
     limit: Annotated[int, typer.Option(help="At most this many documents, always the same ones; 0: all.", min=0)] = 0,
     workers: Annotated[int, typer.Option(help="Handlers side by side, each with a reader process; 0: one a core.", min=0, max=64)] = 0,
-    fit: Annotated[bool, typer.Option("--fit", help="Print the expected error's coefficients, fitted on the tuning half, and stop.")] = False,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Print the expected error's coefficients, fitted on the tuning half, and stop.")
+    ] = False,
     json: _Json = False,
 ) -> None:
     """Say what sending pages to a vision model would gain for the pixels sent, in the cascade's order, a random one and the best one."""

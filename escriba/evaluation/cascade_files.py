@@ -10,9 +10,10 @@ import msgspec
 
 from escriba.evaluation.cascade import Summary, Trial
 from escriba.evaluation.cascade_picture import curves_svg
+from escriba.evaluation.split import Half
 
 
-def write_cascade(trials: Sequence[Trial], summaries: Mapping[str, Summary], folder: Path) -> None:
+def write_cascade(trials: Sequence[Trial], summaries: Mapping[Half, Summary], folder: Path) -> None:
     """`cascade.json`, `cascade.csv` and `cascade.svg` in a folder. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     report = {"schema_version": 1, "halves": msgspec.to_builtins(summaries), "pages": msgspec.to_builtins(trials)}

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from escriba.evaluation.cascade import MEASURES, Point, Summary
+from escriba.evaluation.split import Half
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 460, 340, 56, 50, 18, 46
 _STYLES = {"random": ("#8a8a8a", "2 3"), "oracle": ("#2e7d32", "6 3"), "cascade": ("#0b62a4", "")}
 _NAMES = {"cer": "CER, % (lower is better)", "f1": "word F1, % (higher is better)"}
 
 
-def curves_svg(summaries: Mapping[str, Summary]) -> str:
+def curves_svg(summaries: Mapping[Half, Summary]) -> str:
     """A row of two panels, CER and word F1, for each half: the curve of each order, and a dot where the threshold stops the cascade."""
     width, height = 2 * _WIDTH, len(summaries) * _HEIGHT
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
     ]
     for row, (half, found) in enumerate(summaries.items()):

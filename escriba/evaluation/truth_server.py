@@ -45,11 +45,11 @@ class _Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     truths: Mapping[str, str]
 
-    def do_GET(self) -> None:  # noqa: N802  (http.server's name)
+    def do_GET(self) -> None:
         """The list of models, which clients may ask for first."""
         self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "escriba"}]})
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """A question: its image's truth."""
         length = int(self.headers.get("Content-Length", 0))
         if self.path != _WHERE or not 0 < length <= _LARGEST:

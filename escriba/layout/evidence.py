@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ _A_WORD = 3  # letters
 _JOINED, _DOUBTED = (0.9, 0.5), (0.2, 0.6)
 """Specks a character, and share of characters in doubtful words, from where handwriting becomes likely to where it is plain."""
 _CJK = (("\u3040", "\u30ff"), ("\u3400", "\u9fff"), ("\uf900", "\ufaff"))
-_OPERATOR = re.compile(r"[=+−×÷±<>≤≥≠≈∑∫∏√∞∂∇∈→⇒^_{}\\|]|[α-ωΑ-Ω]")
+_OPERATOR = re.compile(r"[=+±÷<>≤≥≠≈∑∫∏√∞∂∇∈→⇒^_{}\\|\u00d7\u2212\u0391-\u03a9\u03b1-\u03c9]")  # times, minus, Greek
 
 
 def evidence(rgb: Any, blocks: Sequence[Block], width: float, disagreement: float | None = None) -> Evidence:
@@ -88,13 +89,17 @@ def _letters(blocks: Sequence[Block]) -> Counter[str]:
 
 def _ideographic(words: Counter[str]) -> float:
     """The share of the characters that stand in words with a Chinese or Japanese one."""
-    return sum(length for word, length in words.items() if any(first <= c <= last for c in word for first, last in _CJK)) / (words.total() or 1)
+    return sum(length for word, length in words.items() if any(first <= c <= last for c in word for first, last in _CJK)) / (
+        words.total() or 1
+    )
 
 
 def unruled(whites: Sequence[White], lines: Sequence[Line], ink: Any, height: float, scale: float) -> list[White]:
     """Those down which no rule runs on a picture that is inked, uint8 (height, width), with words `height` and a point `scale` pixels high."""
     rules = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((max(round(_RULE * height), 3), 1), np.uint8))
-    return [white for white in whites if not _cut(rules, (white.x0, lines[white.line].box.y0, white.x1, lines[white.line].box.y1), scale).any()]
+    return [
+        white for white in whites if not _cut(rules, (white.x0, lines[white.line].box.y0, white.x1, lines[white.line].box.y1), scale).any()
+    ]
 
 
 def _cut(picture: Any, box: Sequence[float], scale: float) -> Any:
@@ -106,8 +111,8 @@ def crowds(stats: Any, height: float, scale: float) -> tuple[BoundingBox, ...]:
     """Where specks (rows as OpenCV counts them) stand close together, in points: at most three places, the fullest first."""
     if len(stats) < _CROWD:
         return ()
-    # A cell as high as a word, two wide: what touches is one place.
-    columns, rows = ((stats[:, side] + stats[:, side + 2] / 2) / (reach * height) for side, reach in ((0, 2), (1, 1)))
+    # Cells two words high, as lines lie no further apart: what touches is one place.
+    columns, rows = ((stats[:, side] + stats[:, side + 2] / 2) / (2 * height) for side in (0, 1))
     cells = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1), np.uint8)
     cells[rows.astype(int), columns.astype(int)] = 1
     _, labels = cv2.connectedComponents(cells, connectivity=8)
@@ -126,7 +131,7 @@ def handwriting(specks: int, words: Sequence[Word]) -> float:
     """How likely (0 to 1) words are handwritten that have so many specks as large as letters: those of a hand are joined, and engines doubt them."""
     joined = _between(specks / sum(len(word.text) for word in words), *_JOINED)
     doubted = _between(1 - sure_share(words), *_DOUBTED)
-    return (joined * doubted) ** 0.5
+    return math.sqrt(joined * doubted)
 
 
 def _between(value: float, none: float, full: float) -> float:

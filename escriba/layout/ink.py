@@ -36,7 +36,8 @@ class Specks(NamedTuple):
         margin = _MARGIN * height
         for box in words:
             x0, y0, x1, y1 = (
-                max(round(v * scale + m), 0) for v, m in zip((box.x0, box.y0, box.x1, box.y1), (-margin, -margin, margin, margin), strict=True)
+                max(round(v * scale + m), 0)
+                for v, m in zip((box.x0, box.y0, box.x1, box.y1), (-margin, -margin, margin, margin), strict=True)
             )
             read[y0 : y1 + 1, x0 : x1 + 1] = True
         return read[self.middles[:, 1], self.middles[:, 0]]
