@@ -16,6 +16,10 @@ BlockKind = Literal["heading", "paragraph", "list_item", "table", "footnote", "p
 FieldKind = Literal["text", "checkbox", "radio", "choice", "signature", "button"]
 
 
+SURE = 0.9
+"""An engine's confidence from which it is sure of a word."""
+
+
 class BoundingBox(msgspec.Struct, frozen=True, array_like=True):
     """A rectangle in points (1/72 inch), origin top left of the page as displayed (after its rotation)."""
 
@@ -116,8 +120,9 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `ink` is the share of inked pixels, `unread` that of letter-like specks outside its words, `sure` that of characters whose word the engine
     is sure of, `disagreement` that of words on which two engines differ (None where one read alone), `tabular` that of lines that stand in
-    columns without rules, `handwriting` and `formulae` how likely these are; `flawed` pages
-    are those of which the file itself lacks a part.
+    columns without rules, `across` that of characters in lines that may be those of two columns read as one, `handwriting` how likely it is,
+    `formulae` the share of characters in what looks like formulae. `unread_at` is where specks outside words stand close together. Of a `flawed`
+    page the file itself lacks a part.
     """
 
     ink: float = 0.0
@@ -125,9 +130,11 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     sure: float = 0.0
     disagreement: float | None = None
     tabular: float = 0.0
+    across: float = 0.0
     handwriting: float = 0.0
     formulae: float = 0.0
     flawed: bool = False
+    unread_at: tuple[BoundingBox, ...] = ()
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -221,13 +221,15 @@ class PageSource(Protocol):
 class Reading(msgspec.Struct, frozen=True):
     """What an engine read of a page: its blocks in reading order, boxes in points as displayed; nothing on a blank page.
 
-    `engine` names the one that read it where the engine asked hands pages on to others.
+    `engine` names the one that read it where the engine asked hands pages on to others; `disagreement` is the share (0 to 1) of the words on
+    which two of them differ, None where one read alone.
     """
 
     blocks: tuple[Block, ...]
     engine: str = ""
     links: tuple[Link, ...] = ()
     fields: tuple[Field, ...] = ()
+    disagreement: float | None = None
 
 
 class Engine(Protocol):

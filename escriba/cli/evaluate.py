@@ -83,6 +83,28 @@ def guards(
     guarding.guards(data, out, cache, policy, kind=kind, limit=limit, workers=workers, json=json)
 
 
+@app.command("cascade")
+def cascade(
+    data: Annotated[Path, typer.Option(help="A folder of single pages with their texts beside them, subfolders included.")],
+    out: Annotated[Path, typer.Option(help="What is read is kept here, beside cascade.json, cascade.csv and cascade.svg.")] = Path(
+        "out/cascade"
+    ),
+    policy: Annotated[Path | None, typer.Option(help="A policy file (TOML).")] = None,
+    kind: Annotated[str, typer.Option(help="Only kinds (of the manifest) that contain this.")] = "",
+    limit: Annotated[int, typer.Option(help="At most this many documents, always the same ones; 0: all.", min=0)] = 0,
+    workers: Annotated[int, typer.Option(help="Handlers side by side, each with a reader process; 0: one a core.", min=0, max=64)] = 0,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Print the expected error's coefficients, fitted on the tuning half, and stop.")
+    ] = False,
+    json: _Json = False,
+) -> None:
+    """Say what sending pages to a vision model would gain for the pixels sent, in the cascade's order, a random one and the best one."""
+    _need_rapidfuzz()
+    from escriba.cli import cascading  # noqa: PLC0415
+
+    cascading.run(data, out, policy=policy, kind=kind, limit=limit, workers=workers, fitting=fit, json=json)
+
+
 def _need_rapidfuzz() -> None:
     if importlib.util.find_spec("rapidfuzz") is None:
         raise ConfigurationError("scoring needs rapidfuzz, which is not installed: run make setup again, or pip install 'escriba[eval]'")

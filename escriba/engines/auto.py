@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
+import msgspec
 
 from escriba.document import Block, Line, mean_confidence
 from escriba.engines.one_page import weight
 from escriba.engines.rapidocr import RapidOcr
 from escriba.engines.tesseract import Tesseract, data_folder
 from escriba.errors import EngineRejected
+from escriba.layout.evidence import disagreement
 from escriba.layout.guided_order import COLUMNAR, ordered_by, share_in_columns
 from escriba.layout.ink import unread_share
 from escriba.layout.paragraphs import blocks_from_lines, blocks_in_order
@@ -54,7 +56,8 @@ class Auto:
         if (mean_confidence(blocks) or 0.0) >= _SURE and _unread(page, blocks, policy) <= _UNREAD:
             return reading
         other = self._rapid(page, policy, [line for block in blocks for line in block.lines])
-        return reading if weight(blocks) > weight(other.blocks) else other
+        better = reading if weight(blocks) > weight(other.blocks) else other
+        return msgspec.structs.replace(better, disagreement=disagreement(blocks, other.blocks))
 
     def _rapid(self, page: PageSource, policy: Policy, guide: Sequence[Line]) -> Reading:
         lines = respaced(self._rapidocr.lines(page, policy), guide)

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from escriba.document import Block, Page, Route, mean_confidence
+from escriba.document import Block, Evidence, Page, Route, mean_confidence
 from escriba.errors import PermanentError
-from escriba.layout.ink import ink_share
+from escriba.layout.evidence import evidence
 from escriba.policy import Policy
 from escriba.ports import Engine, PageSource, Reading, Rejection
 from escriba.triage import shortcoming
@@ -41,10 +41,17 @@ def read_page(number: int, route: Route, shape: PageSource, engine: Engine, poli
         blocks=tuple(reading.blocks),
         links=reading.links,
         fields=reading.fields,
+        evidence=_evidence(reading, upright, policy) if route == "ocr" else None,
     )
-    ink = ink_share(shape.image(_INK_DPI)) if route == "ocr" and not reading.blocks else 0.0
-    reason = shape.flaw or shortcoming(page, ink, policy)
+    reason = shape.flaw or shortcoming(page, page.evidence.ink if page.evidence else 0.0, policy)
     return msgspec.structs.replace(page, state="DEGRADED", reason=reason) if reason else page
+
+
+def _evidence(reading: Reading, upright: PageSource, policy: Policy) -> Evidence:
+    # Ink without words is measured at a resolution of its own, from which the policy's threshold was taken.
+    picture = upright.image(policy.ocr.dpi if reading.blocks else _INK_DPI)
+    found = evidence(picture, reading.blocks, upright.width, reading.disagreement)
+    return msgspec.structs.replace(found, flawed=bool(upright.flaw))
 
 
 def _read(route: Route, shape: PageSource, engine: Engine, policy: Policy) -> tuple[Reading, int]:

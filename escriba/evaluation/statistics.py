@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
 
-_SEED = 20_240_229
-_DRAWS = 5_000
+SEED = 20_240_229
+DRAWS = 5_000
 _EXACT = 12  # documents up to which every pattern of signs is tried
-_CERTAINTY = 95  # per cent
+CERTAINTY = 95  # per cent
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -36,9 +36,9 @@ def estimate(values: Sequence[float], documents: Sequence[str], weights: Sequenc
     mean = float(sums.sum() / counts.sum())
     if len(sums) < 2:  # noqa: PLR2004  (nothing to draw from)
         return Estimate(mean, None, None, len(values), len(sums))
-    drawn = np.random.default_rng(_SEED).integers(len(sums), size=(_DRAWS, len(sums)))
+    drawn = np.random.default_rng(SEED).integers(len(sums), size=(DRAWS, len(sums)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.percentile(means, [(100 - _CERTAINTY) / 2, (100 + _CERTAINTY) / 2])
+    low, high = np.percentile(means, [(100 - CERTAINTY) / 2, (100 + CERTAINTY) / 2])
     return Estimate(mean, float(low), float(high), len(values), len(sums))
 
 
@@ -51,10 +51,10 @@ def permutation_p(differences: Sequence[float], documents: Sequence[str]) -> flo
     if len(sums) <= _EXACT:
         signs = 1 - 2 * ((np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1)
     else:
-        signs = 1 - 2 * np.random.default_rng(_SEED).integers(2, size=(_DRAWS, len(sums)))
+        signs = 1 - 2 * np.random.default_rng(SEED).integers(2, size=(DRAWS, len(sums)))
     reached = np.abs(signs @ sums) >= abs(sums.sum()) - 1e-12
     # The pattern that was observed is one of the exact ones; among draws it is added.
-    return float(reached.mean() if len(sums) <= _EXACT else (reached.sum() + 1) / (_DRAWS + 1))
+    return float(reached.mean() if len(sums) <= _EXACT else (reached.sum() + 1) / (DRAWS + 1))
 
 
 def _by_document(values: Sequence[float] | Numbers, documents: Sequence[str]) -> Numbers:
