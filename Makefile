@@ -136,8 +136,9 @@ second-opinion: setup-dev .venv-ministack/.done ## the handlers on MiniStack, an
 demo-break: setup ## break a page, a process and a sandbox on a clock that hurries, and see that nothing is lost and nothing read twice
 	@$(BIN)/python examples/demo_break.py
 
-docs: setup ## write the table of alarms in docs/operations.md again
+docs: setup ## write the tables of alarms in docs/operations.md and of models in docs/models.md again
 	@$(BIN)/python -m escriba.alarms.described docs/operations.md
+	@$(BIN)/python -m escriba.models.described docs/models.md
 
 examples: setup ## draw examples/ again
 	@$(BIN)/python examples/make_examples.py

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from escriba.cli import doctor, evaluate, get, put, redrive, run, show, status
+from escriba.cli import doctor, evaluate, get, models, put, redrive, run, show, status
 from escriba.errors import EscribaError
 
 USAGE_ERROR = 2
@@ -38,6 +38,7 @@ app.command("redrive")(redrive.redrive)
 app.command("get")(get.get)
 app.command("doctor")(doctor.doctor)
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

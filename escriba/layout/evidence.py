@@ -38,7 +38,7 @@ def evidence(rgb: Any, blocks: Sequence[Block], width: float, disagreement: floa
     ink = inked(gray)
     specks = letter_specks(ink, height)
     read = specks.within([word.box for word in words], scale, height, gray.shape)
-    shares = {
+    shares: dict[str, Any] = {
         "ink": ink_share(gray),
         "unread": float(1 - read.mean()) if len(read) else 0.0,
         "sure": sure_share(words),

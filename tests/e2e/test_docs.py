@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from escriba.alarms import ALARMS
 from escriba.alarms.described import rewritten
 from escriba.evaluation.facts import read_facts
+from escriba.models import catalogue
+from escriba.models.described import rewritten as models_rewritten
 from escriba.policy import Policy, parse_policy
 from escriba.settings import Settings
 from tests.documents import EXAMPLES, text_pdf
@@ -43,6 +45,7 @@ ELSEWHERE = {
     "make deploy": "it needs an account",
     "make cdk DO=bootstrap": "it needs an account",
     'make cdk DO="destroy --all --context stage=dev"': "it needs an account",
+    ".venv/bin/escriba models mirror olmocr-2-7b-fp8 --to s3://my-weights/ocr": "it needs the hub; tests/contract/test_models_mirror.py has one",
     "make check": "make test runs it before this test",
     ".venv/bin/python -m pytest tests/contract/test_engines.py -q --no-cov": "make test runs that suite",
 }
@@ -170,6 +173,17 @@ def test_the_alarms_of_the_page_are_those_of_the_code() -> None:
     assert rewritten(page.replace("`canary-silent` |", "stale |")) == page
     with pytest.raises(ValueError, match="lacks the marks"):
         rewritten("a page without them")
+
+
+def test_the_models_of_the_page_are_those_of_the_registry() -> None:
+    """Written by make docs, and not stale; each command of the page names a model that is there."""
+    page = (ROOT / "docs" / "models.md").read_text()
+    assert models_rewritten(page) == page, "run make docs"
+    for name in catalogue():
+        assert f"| `{name}`" in page
+    assert models_rewritten(page.replace("| `dots-ocr` |", "| stale |")) == page
+    with pytest.raises(ValueError, match="lacks the marks"):
+        models_rewritten("a page without them")
 
 
 def test_the_incidents_name_faults_that_exist() -> None:
