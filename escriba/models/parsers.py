@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from escriba.models import doctags, layout_json, markdown
 from escriba.models.text import Unparsable, clean
 from escriba.vision import Parsed
 
@@ -20,6 +19,9 @@ _SWITCHES = ("is_rotation_valid", "is_table", "is_diagram")
 
 def parse(parser: ParserName, answer: str, size: tuple[int, int]) -> Parsed:
     """What an answer says of an image of `size` (width and height in pixels). Raises `Unparsable`, whatever the answer is."""
+    # Only those who ask have what Markdown is read with; the registry is everybody's.
+    from escriba.models import doctags, layout_json, markdown  # noqa: PLC0415
+
     match parser:
         case "olmocr":
             return _olmocr(answer)
@@ -33,6 +35,8 @@ def parse(parser: ParserName, answer: str, size: tuple[int, int]) -> Parsed:
 
 def _olmocr(answer: str) -> Parsed:
     """YAML front matter of five fields, then Markdown. The page must be turned where it says that it does not stand upright."""
+    from escriba.models import markdown  # noqa: PLC0415
+
     text = markdown.unfenced(clean(answer))
     matter = _MATTER.match(text)
     if matter is None:

@@ -32,13 +32,14 @@ STACK = "escriba-dev-core"
 
 @dataclass
 class Stack:
-    """A deployed stack; `calls` are those that its functions made to AWS, as (function, service, operation, parameters)."""
+    """A deployed stack; `calls` are those that its functions made to AWS, as (function, service, operation, parameters); `more` is put into every function's environment."""
 
     template: Template
     names: dict[str, str]
     outputs: dict[str, str]
     calls: list[tuple[str, str, str, dict[str, Any]]] = field(default_factory=list)
     running: str = ""
+    more: dict[str, str] = field(default_factory=dict)
 
     def physical(self, kind: str, prefix: str) -> str:
         """The name of the only resource of its type whose logical id begins so."""
@@ -62,7 +63,7 @@ class Stack:
             with pytest.MonkeyPatch.context() as environment:
                 for variable in [variable for variable in os.environ if variable.startswith("ESCRIBA_")]:
                     environment.delenv(variable)
-                for variable, value in variables.items():
+                for variable, value in (variables | self.more).items():
                     environment.setenv(variable, value)
                 self.running = name
                 try:

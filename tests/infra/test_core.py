@@ -15,6 +15,7 @@ from moto.events.models import EventPattern
 from escriba.identity import upload_key
 from escriba.messages import object_created
 from escriba.settings import Settings
+from escriba.topology import TOPOLOGY
 from tests.documents import ROOT
 from tests.infra.conftest import Synthesise, Template, filled, of_type, queue_name
 
@@ -22,30 +23,31 @@ DATA = ("S3::Bucket", "DynamoDB::Table", "KMS::Key")
 
 
 def test_every_function_is_told_what_it_needs(dev: Template) -> None:
-    """Each environment makes a `Settings` with the topology's six queues and the packaged policies, in the 4 KB that AWS allows."""
+    """Each environment makes a `Settings` with the topology's eight queues and the packaged policies, in the 4 KB that AWS allows."""
     functions = of_type(dev, "Lambda::Function")
-    assert len(functions) == 6
+    assert len(functions) == 7
     for function in functions.values():
         environment = filled(dev, function["Environment"]["Variables"])
         settings = Settings.from_env(environment)
-        assert sorted(settings.queues) == ["assemble", "assemble-dlq", "intake", "intake-dlq", "pages", "pages-dlq"]
+        assert sorted(settings.queues) == sorted(spec.name for spec in TOPOLOGY.all_queues())
+        assert settings.backends == ()
         assert settings.policies["default"].languages == ("por", "eng")
         assert settings.metric_namespace == "Escriba/dev"
         assert settings.reader_memory_mb <= max(256, function["MemorySize"] - 256)
-        assert len(json.dumps(environment)) < 1_800
+        assert len(json.dumps(environment)) < 2_000
 
 
 def test_every_queue_has_its_dead_letters(dev: Template) -> None:
-    """Three receives, then a queue that takes dead letters from it alone and keeps them 14 days; visible again after six timeouts."""
+    """Three receives (twenty where a page may wait for its model), then a queue that takes dead letters from it alone and keeps them 14 days; visible again after six timeouts."""
     queues = {queue["QueueName"].rpartition("--")[2]: queue for queue in of_type(dev, "SQS::Queue").values()}
     timeouts = {
         queue_name(dev, mapping["EventSourceArn"]): of_type(dev, "Lambda::Function")[mapping["FunctionName"]["Ref"]]["Timeout"]
         for mapping in of_type(dev, "Lambda::EventSourceMapping").values()
     }
-    for name in ("intake", "pages", "assemble"):
+    for name, receives in (("intake", 3), ("pages", 3), ("vision-api", 20), ("assemble", 3)):
         source, dead = queues[name], queues[f"{name}-dlq"]
         assert queue_name(dev, source["RedrivePolicy"]["deadLetterTargetArn"]) == f"{name}-dlq"
-        assert source["RedrivePolicy"]["maxReceiveCount"] == 3
+        assert source["RedrivePolicy"]["maxReceiveCount"] == receives
         assert source["RedriveAllowPolicy"] == {"redrivePermission": "denyAll"}
         allowed = filled(dev, dead["RedriveAllowPolicy"])
         assert allowed["redrivePermission"] == "byQueue"
@@ -88,11 +90,11 @@ def test_nothing_is_reached_without_tls(dev: Template, kind: str, policies: str)
 
 
 def test_there_is_no_custom_resource(dev: Template, prod: Template) -> None:
-    """Nothing that runs code of the CDK's own in the account: no such type, and no function but the six."""
+    """Nothing that runs code of the CDK's own in the account: no such type, and no function but the seven."""
     for template in (dev, prod):
         types = {resource["Type"] for resource in template["Resources"].values()}
         assert not [kind for kind in types if re.search("Custom", kind)]
-        assert len(of_type(template, "Lambda::Function")) == 6
+        assert len(of_type(template, "Lambda::Function")) == 7
 
 
 def test_every_name_carries_its_stage(dev: Template, prod: Template) -> None:
@@ -106,7 +108,7 @@ def test_every_name_carries_its_stage(dev: Template, prod: Template) -> None:
         }
         for template in (dev, prod)
     ]
-    assert len(names[0]) == 11
+    assert len(names[0]) == 13
     assert names[0] == {name.replace("prod", "dev") for name in names[1]}
     assert all("escriba-dev" in name for name in names[0])
 
@@ -169,7 +171,7 @@ def test_functions_are_traced_and_their_logs_end(dev: Template, prod: Template) 
         assert {function["TracingConfig"]["Mode"] for function in functions.values()} == {"Active"}
         assert {function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions.values()} == groups.keys()
         assert {group["RetentionInDays"] for group in groups.values()} == {days}
-        assert [function["Architectures"] for function in functions.values()] == [[processor]] * 6
+        assert [function["Architectures"] for function in functions.values()] == [[processor]] * 7
     looping = {name for name, function in of_type(dev, "Lambda::Function").items() if function.get("RecursiveLoop") == "Allow"}
     assert {name.split("Function")[0] for name in looping} == {"splitdocument", "recognisepages"}
 

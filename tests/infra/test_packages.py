@@ -111,7 +111,9 @@ def test_assemble_has_what_it_needs(task_root: Path) -> None:
 
 
 READ = """
-import lambdas.split_document, lambdas.recognise_pages
+import lambdas.split_document, lambdas.recognise_pages, lambdas.read_with_api
+from escriba import models
+from escriba.engines.vision import VisionClient
 from pathlib import Path
 from escriba.isolation import IsolatedReader
 from escriba.policy import Policy
@@ -122,17 +124,20 @@ split.close()
 recognise = IsolatedReader(memory_mb=2752)
 [page] = recognise.read(picture, policy, "ocr", 1, 1, 0)
 print(page.engine, sum(len(line.words) for block in page.blocks for line in block.lines))
+print(recognise.render(picture, policy, 1, 500).image[:4] == b"\\x89PNG", models.parse("markdown", "# Title", (1, 1)).pieces[0].kind)
+VisionClient("http://127.0.0.1:9/v1").close()
 recognise.close()
 """
 
 
 @pytest.mark.parametrize("task_root", ["ocr"], indirect=True)
 def test_the_image_has_what_it_needs(task_root: Path) -> None:
-    """Split sees the engines' versions, recognise reads a photographed page in the memory that it is given."""
-    versions, reading = run_there(task_root, READ.format(examples=str(EXAMPLES))).splitlines()
+    """Split sees the engines' versions, recognise reads a photographed page in the memory that it is given, and a model can be asked about it."""
+    versions, reading, drawing = run_there(task_root, READ.format(examples=str(EXAMPLES))).splitlines()
     assert "rapidocr" in versions
     assert versions.endswith("1")
     assert int(reading.split()[1]) > 10
+    assert drawing == "True heading"
 
 
 def test_the_dockerfile_agrees() -> None:

@@ -79,7 +79,7 @@ def test_every_wildcard_has_its_reason(dev: Template, prod: Template) -> None:
     assert wildcards(dev) == WILDCARDS.keys()
     assert wildcards(prod) == WILDCARDS.keys()
     lent = [statement["Principal"] for kind, statement in statements(dev) if kind == "IAM::Role"]
-    assert sorted(principal["Service"] for principal in lent) == ["lambda.amazonaws.com"] * 6 + ["scheduler.amazonaws.com"]
+    assert sorted(principal["Service"] for principal in lent) == ["lambda.amazonaws.com"] * 7 + ["scheduler.amazonaws.com"]
     assert not any("ManagedPolicyArns" in role or "Policies" in role for role in of_type(dev, "IAM::Role").values())
 
 
@@ -87,7 +87,7 @@ def test_tracing_and_the_age_of_queues_alone_are_granted_on_everything(dev: Temp
     """The one resource `*` of a role is the tracing's, and the reconciler's who asks CloudWatch."""
     broad = [statement["Action"] for kind, statement in statements(dev) if kind == "IAM::Policy" and statement["Resource"] == "*"]
     tracing = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
-    assert sorted(broad) == [["cloudwatch:GetMetricStatistics", *tracing], *[tracing] * 5]
+    assert sorted(broad) == [["cloudwatch:GetMetricStatistics", *tracing], *[tracing] * 6]
 
 
 def test_only_the_rule_puts_messages_into_a_queue_from_outside(dev: Template) -> None:

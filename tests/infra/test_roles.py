@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,6 +12,7 @@ from datetime import datetime, timedelta
 import boto3
 import pymupdf
 import pytest
+from PIL import Image, ImageDraw
 
 from cdk.access import ACCESS
 from escriba.aws import objects
@@ -17,6 +21,7 @@ from escriba.memory.clock import SystemClock
 from escriba.settings import Settings
 from lambdas import entry
 from tests.documents import EXAMPLES, text_pdf
+from tests.faults.harness import OWN, ObedientVision
 from tests.infra.conftest import Template
 from tests.infra.deployed import Stack, deployed
 from tests.infra.roles import Grant, allowing, grants, needed, short
@@ -31,6 +36,18 @@ def portfolio() -> bytes:
         document.embfile_add("part.pdf", text_pdf("The part"))
         document.xref_set_key(document.pdf_catalog(), "Collection", "<</Type/Collection>>")
         return bytes(document.tobytes())
+
+
+def scribbles(seed: int) -> bytes:
+    """A picture full of strokes in which OCR finds no word."""
+    chance, image = random.Random(seed), Image.new("L", (600, 800), 255)
+    pen = ImageDraw.Draw(image)
+    for _ in range(60):
+        start = (chance.randrange(600), chance.randrange(800))
+        pen.arc((*start, start[0] + chance.randrange(40, 200), start[1] + chance.randrange(40, 200)), 0, chance.randrange(90, 360), 60, 5)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
 
 
 def _lose_everything(stack: Stack, handlers: Mapping[str, Handler]) -> None:
@@ -74,9 +91,12 @@ def stack(dev: Template) -> Iterator[Stack]:
     """A stack whose functions have done their work; every file goes up in the way of large ones."""
     with deployed(dev) as stack, pytest.MonkeyPatch.context() as patch:
         patch.setattr(objects, "_ONE_REQUEST", 0)
+        patch.setattr(entry, "vision_model", lambda _: ObedientVision())
+        stack.more = {"ESCRIBA_BACKENDS": json.dumps([OWN.model_dump(exclude_defaults=True)])}
         # Of the one, single pages are cut out; of the other, a plain copy is made.
         mixed = {"inbox/acme/default/mixed.pdf": (EXAMPLES / "mixed.pdf").read_bytes()}
-        send_all(stack, {**mixed, "inbox/acme/default/portfolio.pdf": portfolio()})
+        more = {"inbox/acme/default/portfolio.pdf": portfolio(), "inbox/acme/default/hand.png": scribbles(1)}
+        send_all(stack, {**mixed, **more})
         handlers = stack.handlers()
         handlers["canary"]({}, None)
         _lose_everything(stack, handlers)
@@ -100,7 +120,7 @@ def roles(stack: Stack) -> dict[str, Role]:
 
 
 def test_every_function_was_at_work(stack: Stack) -> None:
-    """The calls below are of all six."""
+    """The calls below are of all seven."""
     assert {function for function, *_ in stack.calls} == ACCESS.keys()
 
 
@@ -138,6 +158,7 @@ NEVER_CALLED = {
         "sqs:DeleteMessage intake": LAMBDA,
         "sqs:GetQueueAttributes intake": LAMBDA,
         "sqs:SendMessage assemble": "a plan that is replayed may find nothing waiting any more",
+        "sqs:SendMessage vision-api": "one that is opened again may hold pages that were escalated",
         "s3:ListBucket inbox": ABSENT,
         "s3:ListBucketVersions inbox": ABSENT,
         "s3:ListBucket results": ABSENT,
@@ -170,9 +191,17 @@ NEVER_CALLED = {
         "events:PutEvents escriba-dev": "a document whose messages are lost again and again ends here",
         "s3:DeleteObjectVersion inbox/inbox/*": "an upload whose process died after it was taken in is taken out of the inbox",
     },
+    "read_with_api": OF_ALL
+    | {f"sqs:{action} vision-api": LAMBDA for action in POLLED}
+    | {
+        "sqs:SendMessage vision-api-dlq": "a page that failed three times is given up",
+        "sqs:ChangeMessageVisibility vision-api": "a page that may wait comes back later",
+        "s3:ListBucket results": ABSENT,
+        "s3:AbortMultipartUpload results/readings/*": IN_PARTS,
+    },
     "canary": OF_ALL | {"s3:AbortMultipartUpload results/canary/*": IN_PARTS},
     "quarantine": OF_ALL
-    | {f"sqs:{action} {queue}-dlq": LAMBDA for action in POLLED for queue in ("intake", "pages", "assemble")}
+    | {f"sqs:{action} {queue}-dlq": LAMBDA for action in POLLED for queue in ("intake", "pages", "vision-api", "assemble")}
     | {
         "sqs:SendMessage pages": APART,
         "dynamodb:Query ledger": APART,

@@ -198,7 +198,7 @@ def test_every_queue_outlives_its_consumer() -> None:
     for queue in TOPOLOGY.all_queues():
         assert queue.visibility >= 6 * consumed[queue.name].timeout
         assert queue.retention == (4 if queue.dead_letters else 14) * 86_400
-    assert [queue.max_receives for queue in TOPOLOGY.queues] == [3, 3, 3]
+    assert [queue.max_receives for queue in TOPOLOGY.queues] == [3, 3, 20, 3]
     assert TOPOLOGY.scaled(0.5).queue("pages").visibility == TOPOLOGY.queue("pages").visibility / 2
 
 
