@@ -66,8 +66,10 @@ def prefix_of(model: Model, prefix: str = "") -> str:
     return f"{prefix.strip('/')}/models/{model.name}/{model.revision}/".lstrip("/")
 
 
-def from_hub(model: Model, folder: Path, told: Callable[[str], None]) -> Manifest:
+def from_hub(model: Model, folder: Path, told: Callable[[str], None], *, endpoint: str | None = None) -> Manifest:
     """Download the pinned revision into the folder, and check each file by what the hub says of it.
+
+    `endpoint` is another hub than the one that `HF_ENDPOINT`, or the client itself, names.
 
     Raises `ConfigurationError` in one sentence: no library, hub out of reach, no such revision, a file that is not what it should be.
     """
@@ -81,7 +83,7 @@ def from_hub(model: Model, folder: Path, told: Callable[[str], None]) -> Manifes
             "copying from the hub needs huggingface_hub, which is not installed: pip install 'escriba[models]'"
         ) from None
     try:
-        info = HfApi().model_info(model.repo, revision=model.revision, files_metadata=True)
+        info = HfApi(endpoint=endpoint).model_info(model.repo, revision=model.revision, files_metadata=True)
         wanted = [file for file in info.siblings or () if any(fnmatch(file.rfilename, pattern) for pattern in PATTERNS)]
         if info.sha != model.revision or not any(file.rfilename.endswith(".safetensors") for file in wanted):
             raise ConfigurationError(f"{model.repo} has no safetensors at revision {model.revision}")
@@ -89,7 +91,7 @@ def from_hub(model: Model, folder: Path, told: Callable[[str], None]) -> Manifes
             if refused(file.rfilename):
                 raise ConfigurationError(f"{model.repo} has a file of a name that is not taken: {file.rfilename}")
             told(f"{file.rfilename} ({(file.size or 0) / 1e6:.1f} MB)")
-            path = Path(hf_hub_download(model.repo, file.rfilename, revision=model.revision, local_dir=folder))
+            path = Path(hf_hub_download(model.repo, file.rfilename, revision=model.revision, local_dir=folder, endpoint=endpoint))
             if not _as_the_hub_says(path, file):
                 path.unlink()
                 raise ConfigurationError(f"{file.rfilename} of {model.repo} is not what the hub says it is; try again")

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -19,7 +18,7 @@ from escriba.aws.objects import S3ObjectStore
 from escriba.errors import ConfigurationError
 from escriba.memory.objects import MemoryObjectStore
 from escriba.models import Model, model
-from escriba.models.mirror import MANIFEST, fetch, prefix_of
+from escriba.models.mirror import MANIFEST, fetch, from_hub, prefix_of, publish
 from tests.contract.hub import Hub, serving
 from tests.unit.test_models_weights import safetensors
 
@@ -66,10 +65,10 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3ObjectStore]:
     forget_clients()
 
 
-def mirrored(hub: Hub, *more: str, name: str = ENTRY.name, to: str = "s3://weights/ours") -> subprocess.CompletedProcess[str]:
+def mirrored(hub: Hub) -> subprocess.CompletedProcess[str]:
     """The real command, in a process of its own, for the hub's client reads its address when it is imported."""
     environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1"}
-    command = [sys.executable, "-m", "escriba", "models", "mirror", name, "--to", to, *more]
+    command = [sys.executable, "-m", "escriba", "models", "mirror", ENTRY.name, "--to", "s3://weights/ours"]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100, check=False)
 
 
@@ -94,45 +93,49 @@ def test_pinned_weights_come_into_the_bucket_with_their_hashes(hub: Hub, bucket:
     assert fetch(ENTRY, tmp_path, None) == folder
 
 
-def test_a_file_that_is_not_what_the_hub_says_is_not_copied(hub: Hub, bucket: S3ObjectStore) -> None:
-    """By SHA-256 for weights, by git's hash for small files; the bucket stays empty."""
+def test_a_file_that_is_not_what_the_hub_says_is_refused(hub: Hub, tmp_path: Path) -> None:
+    """By SHA-256 for weights, by git's hash for small files; what came is gone, so that another try fetches it again."""
     for name, wrong in (("model.safetensors", "0" * 64), ("config.json", "0" * 40)):
         hub.told = {name: wrong}
-        done = mirrored(hub)
-        assert done.returncode == 2
-        assert done.stderr == f"escriba: {name} of {ENTRY.repo} is not what the hub says it is; try again\n"
-    assert list(bucket.keys("")) == []
+        with pytest.raises(ConfigurationError, match=f"{name} of {ENTRY.repo} is not what the hub says it is"):
+            from_hub(ENTRY, tmp_path, print, endpoint=hub.url)
+        assert not (tmp_path / name).exists()
+    hub.told = {}
+    assert set(from_hub(ENTRY, tmp_path, print, endpoint=hub.url).files) == TAKEN
 
 
-def test_what_cannot_be_copied_ends_in_one_sentence(hub: Hub, bucket: S3ObjectStore) -> None:
-    """A revision that is not there, a repository without safetensors, unsound weights, a hub out of reach, a place that is none, an API model."""
-    hub.files = {"pytorch_model.bin": b"", "config.json": b"{}"}
-    sentences = [mirrored(hub)]
-    hub.files = FILES | {"model.safetensors": WEIGHTS + b"more"}
-    sentences.append(mirrored(hub))
-    sentences += [
-        mirrored(replace(hub, url="http://127.0.0.1:9")),
-        mirrored(hub, to="weights"),
-        mirrored(hub, name="gpt-4o"),
-        mirrored(hub, name="dots-ocr"),
-    ]
-    hub.revision = "0" * 40
-    sentences.append(mirrored(hub))
-    parts = [
-        "no safetensors",
-        "no sound safetensors file",
-        "cannot be fetched from the hub",
-        "s3://bucket/prefix",
-        "no weights",
-        "dots.ocr",
-        "has no revision",
-    ]
-    for done, part in zip(sentences, parts, strict=True):
-        assert done.returncode == 2, done
-        assert part in done.stderr
-        assert done.stderr.count("\n") == 1
-        assert "Traceback" not in done.stderr
-    assert list(bucket.keys("")) == []
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"files": {"pytorch_model.bin": b"", "config.json": b"{}"}}, "has no safetensors at revision"),
+        ({"files": FILES | {"model.safetensors": WEIGHTS + b"more"}}, "no sound safetensors file"),
+        ({"files": FILES | {"tokenizer_code.py": b""}}, "a name that is not taken: tokenizer_code.py"),
+        ({"revision": "0" * 40}, "has no revision"),
+        ({"repo": "someone/else"}, "cannot be fetched from the hub"),
+    ],
+)
+def test_what_is_no_sound_pinned_model_is_refused(hub: Hub, tmp_path: Path, change: dict[str, object], complaint: str) -> None:
+    """Pickles alone, a file longer than its header says, code that calls itself a tokenizer, another revision, another repository."""
+    for name, value in change.items():
+        setattr(hub, name, value)
+    with pytest.raises(ConfigurationError, match=complaint) as refusal:
+        from_hub(ENTRY, tmp_path, print, endpoint=hub.url)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_hub_out_of_reach_is_one_sentence(tmp_path: Path) -> None:
+    """Whatever its client raises."""
+    with pytest.raises(ConfigurationError, match="cannot be fetched from the hub"):
+        from_hub(ENTRY, tmp_path, print, endpoint="http://127.0.0.1:9")
+
+
+def test_a_file_that_changed_on_the_way_is_not_published(hub: Hub, tmp_path: Path) -> None:
+    """The manifest comes last, so a copy that breaks off is none."""
+    manifest, store = from_hub(ENTRY, tmp_path, print, endpoint=hub.url), MemoryObjectStore()
+    (tmp_path / "model.safetensors").write_bytes(WEIGHTS[:-1] + b"!")
+    with pytest.raises(ConfigurationError, match="has changed since it was downloaded"):
+        publish(manifest, tmp_path, store, prefix_of(ENTRY), print)
+    assert not any(key.endswith(MANIFEST) for key in store.keys(""))
 
 
 @pytest.fixture
@@ -188,7 +191,7 @@ def test_weights_without_a_pinned_revision_are_not_fetched(tmp_path: Path) -> No
         fetch(unpinned, tmp_path, MemoryObjectStore())
 
 
-def test_without_the_hub_s_client_the_way_out_is_named(hub: Hub, bucket: S3ObjectStore, tmp_path: Path) -> None:
+def test_without_the_hub_s_client_the_way_out_is_named(tmp_path: Path) -> None:
     """One sentence with the extra's name."""
     (tmp_path / "huggingface_hub.py").write_text("raise ImportError('not installed')")
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}

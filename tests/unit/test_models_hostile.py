@@ -104,6 +104,7 @@ def test_an_endless_answer_is_not_looked_at(parser: ParserName) -> None:
         ("markdown", "```markdown\n# A"),
         ("markdown", "<html><body><p>a"),
         ("markdown", "a <!-- b"),
+        ("markdown", f"price &#{'9' * 5000};"),
         ("markdown", "- " * 300 + "deep"),
         ("dots", "not at all JSON"),
         ("dots", "[" * 100_000),
@@ -158,6 +159,8 @@ def test_tables_keep_spans_within_reason_and_lose_all_else() -> None:
     assert table.html == "<table><tr><td>a b c</td></tr></table>"
     [table] = parse("markdown", "| a |\n|---|\n| 1 | 2 |\n", (1, 1)).pieces
     assert table.html == "<table><tr><th>a</th></tr><tr><td>1</td><td>2</td></tr></table>"
+    [table] = parse("markdown", "<table><tr><td>&lt;script&gt; &amp;amp; <img src=x onerror=y></td></tr></table>", (1, 1)).pieces
+    assert table.html == "<table><tr><td>&lt;script&gt; &amp;amp;</td></tr></table>"
     caption, table = parse("markdown", "<table><caption>T <b>1</b></caption><tr><td>a</table>", (1, 1)).pieces
     assert (caption.text, table.text) == ("T 1", "a")
 
