@@ -156,7 +156,7 @@ def test_a_redirect_is_an_error(watched: Watched, status: int) -> None:
 def test_nobody_there_leads_nowhere_else(watched: Watched, lured: str) -> None:
     """A dead endpoint has no stand-in."""
     port = free_port()
-    with VisionClient(f"http://127.0.0.1:{port}/v1") as client:
+    with VisionClient(f"http://127.0.0.1:{port}/v1", tries=3) as client:
         assert isinstance(attempt(client), EngineUnavailable)
     assert watched.places == {("127.0.0.1", port)}
 
