@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 CONTEXT = 4096  # tokens; one a character, and a picture costs nothing
 MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff")
@@ -24,12 +24,16 @@ class Act(Protocol):
 
 @dataclass(frozen=True)
 class Says:
-    """An answer, a word a token; `finish` None ends it without a reason, and `breaks_off` without an end of the stream. `pause` in seconds before each word."""
+    """An answer, a word a token; `finish` None ends it without a reason. `pause` is seconds before each word.
+
+    `breaks_off` closes the connection after the words, `late` says why the answer ended and then closes it (`breaks`) or keeps it (`hangs`).
+    """
 
     text: str = "Total 12,50"
     finish: str | None = "stop"
     breaks_off: bool = False
     pause: float = 0.0
+    late: Literal["", "breaks", "hangs"] = ""
 
     def play(self, to: Handler, asked: dict[str, Any]) -> None:
         to.begin(200, {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked"})
@@ -38,11 +42,13 @@ class Says:
         for count, word in enumerate(words, 1):
             time.sleep(self.pause)
             to.event(asked, {"content": word}, None, count)
-        if self.breaks_off:
+        if self.finish and not self.breaks_off:
+            to.event(asked, {"content": ""}, self.finish, len(words))
+        if self.late == "hangs":
+            to.server.ending.wait(60)
+        if self.breaks_off or self.late:
             to.close_connection = True
             return
-        if self.finish:
-            to.event(asked, {"content": ""}, self.finish, len(words))
         usage = {"prompt_tokens": 9, "total_tokens": 9 + len(words), "completion_tokens": len(words)}
         to.chunk(b"data: " + json.dumps(to.frame(asked) | {"choices": [], "usage": usage, "system_fingerprint": "fake"}).encode() + b"\n\n")
         to.chunk(b"data: [DONE]\n\n")

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Literal
 
 import pytest
 
@@ -189,8 +190,11 @@ def test_a_flood_is_dammed(status: int) -> None:
 
 
 def test_what_is_compressed_unasked_is_not_unpacked() -> None:
-    """A bomb stays packed."""
-    packed = Nonsense(gzip.compress(b"data: " + b"x" * 10_000_000), headers={"Content-Encoding": "gzip"})
+    """It may be a bomb: not even a good answer is taken out."""
+    good = b'data: {"model": "tiny", "choices": [{"index": 0, "delta": {"content": "well"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+    with fake(Nonsense(good)) as server, VisionClient(server.base_url) as client:
+        assert client.ask(question(), 60).text == "well"
+    packed = Nonsense(gzip.compress(good), headers={"Content-Encoding": "gzip"})
     with fake(packed) as server, VisionClient(server.base_url, tries=1) as client:
         with pytest.raises(EngineUnavailable, match="broke off"):
             client.ask(question(), 60)
@@ -206,6 +210,35 @@ def test_a_failing_server_is_not_asked_to_count() -> None:
         asked_before = len(server.seen)
         assert client.count_tokens("Total") is None
         assert len(server.seen) == asked_before
+
+
+@pytest.mark.parametrize("late", ["breaks", "hangs"])
+def test_what_was_said_to_the_end_stands(late: Literal["breaks", "hangs"]) -> None:
+    """Once the server has said why the answer ended, nothing that goes wrong after that costs the page."""
+    with fake(Says("a b c", late=late)) as server, VisionClient(server.base_url) as client:
+        answer = client.ask(question(), 2.0)
+        assert (answer.text, answer.finish, answer.answer_tokens) == ("a b c ", "stop", 3)
+        assert len(server.questions) == 1
+
+
+def test_a_cancelled_probe_leaves_the_door_to_the_next() -> None:
+    """Half-open, the one question that was let through is cancelled: another may find out."""
+    clock = Hurrying()
+
+    async def cancelled(client: VisionClient) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.ask_async(question(), 60), 0.4)
+
+    with fake(*[Fails(500)] * 5, Hangs(), Says("well")) as server, VisionClient(server.base_url, pace=clock.pace()) as client:
+        with pytest.raises(EngineUnavailable):
+            client.ask(question(), 60)
+        clock.seconds += 10
+        asyncio.run(cancelled(client))
+        for _ in range(500):  # the client's own thread hears of it a moment later
+            if not client.breaker._probing:
+                break
+            time.sleep(0.01)
+        assert client.ask(question(), 60).text == "well "
 
 
 def test_all_tries_are_paid_for() -> None:
