@@ -77,7 +77,10 @@ class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PagesRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Pages `first` to `last`, which travel, wait and finish together: one page for OCR, up to fifty for a text layer."""
+    """Pages `first` to `last`, which travel, wait and finish together: one page for OCR, up to fifty for a text layer.
+
+    `code` is the kind of a permanent error, empty where a page was given up after its failures.
+    """
 
     first: int
     last: int
@@ -88,6 +91,7 @@ class PagesRow(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 1
     attempts: int = 0
     failure: str = ""
+    code: str = ""
     reason: str = ""
     engine: str = ""
     result_key: str = ""
@@ -110,6 +114,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     last: int
     generation: int
     state: PageState
+    code: str = ""
     reason: str = ""
     engine: str = ""
     result_key: str = ""
@@ -179,6 +184,7 @@ def settle(row: PagesRow, outcome: Outcome) -> PagesRow:
     return msgspec.structs.replace(
         row,
         state=outcome.state,
+        code=outcome.code,
         reason=outcome.reason,
         engine=outcome.engine,
         result_key=outcome.result_key,
@@ -203,17 +209,8 @@ def single_rows(row: PagesRow, now: float) -> list[PagesRow]:
 
 def redriven(row: PagesRow, now: float) -> PagesRow:
     """A quarantined row that waits again: untried, with all its re-sends before it."""
-    return msgspec.structs.replace(
-        row,
-        state="WAITING",
-        generation=row.generation + 1,
-        attempts=0,
-        resends=0,
-        redrives=row.redrives + 1,
-        reason="",
-        failure="",
-        sent_at=now,
-    )
+    cleared: dict[str, Any] = {"attempts": 0, "resends": 0, "code": "", "reason": "", "failure": "", "sent_at": now}
+    return msgspec.structs.replace(row, state="WAITING", generation=row.generation + 1, redrives=row.redrives + 1, **cleared)
 
 
 def reopened(document: DocumentRow, now: float) -> dict[str, Any]:

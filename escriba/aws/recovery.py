@@ -66,7 +66,7 @@ class DynamoRecovery:
             if held is None or document is None or not may_redrive(document, held, row.generation):
                 return None
             again = redriven(held, self._now())
-            fields = ("state", "generation", "attempts", "resends", "redrives", "reason", "failure", "sent_at")
+            fields = ("state", "generation", "attempts", "resends", "redrives", "code", "reason", "failure", "sent_at")
             update = self._table.update(
                 pages_key(document_id, row.first, row.last),
                 {name: getattr(again, name) for name in fields},

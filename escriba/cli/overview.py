@@ -137,7 +137,7 @@ def _uploads(where: Place, seen: Overview) -> None:
 def _bound(failed: Failed) -> bool:
     """Whether the policy that the ledger keeps with the document is what made it fail."""
     if failed.row is not None:
-        return "did not answer within" in failed.reason
+        return failed.row.code in _BOUND or "did not answer within" in failed.reason
     return failed.document is not None and failed.document.code in _BOUND
 
 

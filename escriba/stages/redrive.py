@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from escriba.errors import Corrupt, Unsupported
 from escriba.identity import job_id
 from escriba.ledger import FORGOTTEN, SURROUNDINGS, DocumentRow, JobRow, PagesRow
 from escriba.messages import encode
@@ -19,6 +20,7 @@ MAX_REDRIVES = 3
 """How often a page is sent again by hand: what failed for good so often costs more than it will ever give."""
 Verdict = Literal["again", "capped", "hopeless"]
 """Whether it can be sent again, has been as often as is allowed, or failed by its own bytes and would do so again."""
+_BYTES = {Corrupt.code, Unsupported.code}
 USD_PER_PAGE = {"ocr": 0.00022, "text_layer": 0.000003}
 """What reading a page once costs on AWS: docs/deploy.md, "What 1,000 pages cost"."""
 
@@ -65,7 +67,7 @@ class Failed:
     def verdict(self) -> Verdict:
         """What a redrive would do with it."""
         if self.row is not None:
-            return "again" if self.row.redrives < MAX_REDRIVES else "capped"
+            return "hopeless" if self.row.code in _BYTES else "again" if self.row.redrives < MAX_REDRIVES else "capped"
         return "again" if self.document is None or self.document.code in SURROUNDINGS else "hopeless"
 
 
