@@ -102,6 +102,11 @@ class DynamoRecovery:
         item = self._apply(document_key(document.document_id), change, "#state = :was AND #generation = :held", held)
         return None if item is None else from_item(item, DocumentRow)
 
+    def adopt(self, document: DocumentRow, policy: str) -> DocumentRow | None:
+        held = {"was": "PARTIAL", "held": document.policy}
+        item = self._apply(document_key(document.document_id), {"policy": policy}, "#state = :was AND #policy = :held", held)
+        return None if item is None else from_item(item, DocumentRow)
+
     def forget(self, document: DocumentRow) -> None:
         for item in self._table.query(f"DOC#{document.document_id}", ""):
             self._table.remove({"pk": item["pk"], "sk": item["sk"]})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import typer
 
-from escriba.cli import outcome
+from escriba.cli import given, outcome
 from escriba.cli.progress import Progress
 from escriba.errors import ConfigurationError
 from escriba.local.dispatcher import Dispatcher
@@ -43,21 +43,24 @@ def read_files(
     passwords: Sequence[str] = (),
     quiet: bool = False,
     report: bool = False,
+    command: str = "",
 ) -> list[outcome.Result]:
     """Read files to `out/<name>/` and say how each ended; what an earlier call has read there is not read again.
 
-    `workers` 0 is one a core; `quiet` shows no progress. Ctrl-C ends the command with 130 after the pages in hand.
+    `workers` 0 is one a core; `quiet` shows no progress; `command` is what a person would type to have it done again. Ctrl-C ends the command with 130 after the pages in hand.
     Raises `ConfigurationError` when `out` cannot be written to.
     """
     if passwords:
         wishes = wishes.model_copy(update={"password_secret": _PASSWORDS})
     progress = Progress(quiet=quiet)
     with claimed(out), local_pipeline(out, on_row=progress.on_row) as pipeline:
+        given.remember(out, files, command)
         pipeline.put_policy(wishes)
         if passwords:
             pipeline.put_secret(_PASSWORDS, "\n".join(passwords))
         pipeline.resume()
         jobs = [(path, pipeline.upload(path, wishes)) for path in files]
+        given.note_jobs(out, jobs)
         with progress:
             work(pipeline, workers)
             progress.phase = "copying the results"
