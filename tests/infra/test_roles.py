@@ -170,7 +170,11 @@ NEVER_CALLED = {
         "events:PutEvents escriba-dev": "a document whose messages are lost again and again ends here",
         "s3:DeleteObjectVersion inbox/inbox/*": "an upload whose process died after it was taken in is taken out of the inbox",
     },
-    "canary": OF_ALL | {"s3:AbortMultipartUpload results/canary/*": IN_PARTS},
+    "canary": OF_ALL
+    | {
+        "s3:AbortMultipartUpload results/canary/*": IN_PARTS,
+        "s3:DeleteObjectVersion inbox/inbox/canary/*": "a document of its own that nobody took in is taken out of the inbox",
+    },
     "quarantine": OF_ALL
     | {f"sqs:{action} {queue}-dlq": LAMBDA for action in POLLED for queue in ("intake", "pages", "assemble")}
     | {
