@@ -16,13 +16,15 @@ from escriba.local.pipeline import STATE_DIRECTORY
 from escriba.ports import Ports
 
 _LOCK = "lock"
+_REMEMBERED = 20  # earlier jobs of a file
 
 
 class Given(msgspec.Struct, frozen=True):
-    """One file; `job_id` is empty until it has been put into the inbox."""
+    """One file; `job_id` is empty until it has been put into the inbox, `before` are the jobs that it was in earlier runs."""
 
     path: str
     job_id: str = ""
+    before: tuple[str, ...] = ()
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -41,7 +43,7 @@ class Shortfall:
     not_taken: list[str] = field(default_factory=list)
     missing: list[tuple[str, DocumentRow]] = field(default_factory=list)
     superseded: set[str] = field(default_factory=set)
-    """Documents whose bytes have since been given again under another policy, and are another document now."""
+    """Documents of a file that has since been given again with other bytes or under another policy, and is another document now."""
 
 
 def remember(out: Path, files: Sequence[Path], command: str) -> None:
@@ -55,10 +57,13 @@ def note_jobs(out: Path, jobs: Sequence[tuple[Path, str]]) -> None:
 
 
 def _note(out: Path, jobs: Mapping[str, str], command: str) -> None:
-    known = {one.path: one.job_id for one in _book(out).files} | dict(jobs)
+    known = {one.path: one for one in _book(out).files}
+    for name, job in jobs.items():
+        old = known.get(name, Given(name))
+        known[name] = Given(name, job, (*old.before, old.job_id)[-_REMEMBERED:] if old.job_id else old.before)
     path = _path(out)
     partial = path.with_suffix(".partial")
-    partial.write_bytes(msgspec.json.encode(Book(command, tuple(Given(name, job) for name, job in known.items()))))
+    partial.write_bytes(msgspec.json.encode(Book(command, tuple(known.values()))))
     partial.replace(path)
 
 
@@ -78,7 +83,8 @@ def shortfall(out: Path, ports: Ports) -> Shortfall:
     book = _book(out)
     found = Shortfall(book.command, len(book.files))
     taken: set[Path] = set()
-    current: dict[str, DocumentRow] = {}
+    current: set[str] = set()
+    earlier: set[str] = set()
     seen: set[tuple[str, str]] = set()
     for one in book.files:
         name = Path(one.path).name
@@ -89,13 +95,14 @@ def shortfall(out: Path, ports: Ports) -> Shortfall:
         document = _document(job.document_id, ports)
         if document is None:
             continue
-        current[document.document_id] = document
+        current.add(document.document_id)
+        earlier.update(one.before)
         if document.current and (Path(name).stem, document.document_id) not in seen:
             seen.add((Path(name).stem, document.document_id))
             if not outcome.is_delivered(out, name, document, ports.results, taken):
                 found.missing.append((name, document))
-    again = {document.sha256 for document in current.values()}
-    found.superseded = {d.document_id for d in ports.ledger.documents() if d.document_id not in current and d.sha256 in again}
+    jobs = (ports.ledger.job(identity) for identity in earlier)
+    found.superseded = {job.document_id for job in jobs if job is not None and job.document_id} - current
     return found
 
 

@@ -50,7 +50,7 @@ def _given(seen: Overview) -> list[str]:
     if short.missing:
         lines.append(f"finished, and not in their folders{' yet' * seen.live}: {a_few([name for name, _ in short.missing])}")
     if short.superseded:
-        lines.append(f"{some(len(short.superseded), 'document')} read again since under another policy, as another document")
+        lines.append(f"{some(len(short.superseded), 'older reading')} replaced since: other bytes, or another policy")
     return lines
 
 

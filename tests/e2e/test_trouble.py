@@ -19,6 +19,9 @@ import pytest
 from tests.documents import EXAMPLES, HANG, orders_pdf, text_pdf
 from tests.e2e.test_run import escriba, obedient
 
+# Each command is a process of its own that starts an embedded AWS, several in each test.
+pytestmark = pytest.mark.timeout(300)
+
 
 @contextmanager
 def at_work(*arguments: object, environ: dict[str, str], until: Path, lines: int) -> Iterator[subprocess.Popen[bytes]]:
@@ -34,7 +37,6 @@ def at_work(*arguments: object, environ: dict[str, str], until: Path, lines: int
         process.wait()
 
 
-@pytest.mark.timeout(180)
 def test_a_killed_run_is_missed_until_everything_is_where_it_belongs(tmp_path: Path) -> None:
     """What was never taken in is named, with the command that takes it in; a redrive writes the folders of what had been read."""
     policy, environ = obedient(tmp_path)
@@ -135,7 +137,7 @@ def test_another_policy_makes_another_reading_and_ends_the_old_ones_troubles(tmp
     assert f"Folders that hold another reading were left as they are: a.pdf is in {out}/a-2." in again.stdout
     status = escriba("status", "--out", out)
     assert status.returncode == 0, status.stdout
-    assert "1 document read again since under another policy" in " ".join(status.stdout.split())
+    assert "1 older reading replaced since" in " ".join(status.stdout.split())
     assert "Nothing that can be sent again" in escriba("redrive", "--out", out, "--yes").stdout
 
 
@@ -162,3 +164,6 @@ def test_a_scan_that_is_cut_off_is_not_done(tmp_path: Path) -> None:
     redriven = escriba("redrive", "--out", tmp_path / "out", "--yes")
     assert "1 failed by their own bytes" in redriven.stdout
     assert "get another file" in escriba("status", "--out", tmp_path / "out").stdout
+    shutil.copy(EXAMPLES / "digitalizacao.pdf", tmp_path / "x.pdf")
+    assert escriba("run", tmp_path / "x.pdf", "--no-report", "--out", tmp_path / "out").returncode == 0
+    assert escriba("status", "--out", tmp_path / "out").returncode == 0
