@@ -11,7 +11,7 @@ import msgspec
 
 from escriba.cli import outcome
 from escriba.errors import NotFound
-from escriba.ledger import FORGOTTEN, DocumentRow
+from escriba.ledger import FORGOTTEN, DocumentRow, has_ended
 from escriba.local.pipeline import STATE_DIRECTORY
 from escriba.ports import Ports
 
@@ -97,7 +97,7 @@ def shortfall(out: Path, ports: Ports) -> Shortfall:
             continue
         current.add(document.document_id)
         earlier.update(one.before)
-        if document.current and (Path(name).stem, document.document_id) not in seen:
+        if document.current and has_ended(document) and (Path(name).stem, document.document_id) not in seen:
             seen.add((Path(name).stem, document.document_id))
             if not outcome.is_delivered(out, name, document, ports.results, taken):
                 found.missing.append((name, document))

@@ -23,7 +23,7 @@ MOST = 1000
 """Failed documents, and uploads in the inbox, that are looked at in a deployment: its history may be long."""
 COMMANDS = ("escriba redrive ", "escriba run ")
 """How a line of advice begins that is a command."""
-_LONGEST = 400  # characters of a command that is shown whole
+_LONGEST = 2000  # characters of a command that is shown whole
 _STATES = ("waiting", "done", "degraded", "quarantined")
 _ADVICE = {
     "again": "once its cause is gone",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import EXAMPLES, HANG, orders_pdf, text_pdf
+from tests.documents import EXAMPLES, FAIL, HANG, orders_pdf, text_pdf
 from tests.e2e.test_run import escriba, obedient
 
 # Each command is a process of its own that starts an embedded AWS, several in each test.
@@ -40,13 +40,14 @@ def at_work(*arguments: object, environ: dict[str, str], until: Path, lines: int
 def test_a_killed_run_is_missed_until_everything_is_where_it_belongs(tmp_path: Path) -> None:
     """What was never taken in is named, with the command that takes it in; a redrive writes the folders of what had been read."""
     policy, environ = obedient(tmp_path)
+    policy.write_text(policy.read_text().replace("page_seconds = 2", "page_seconds = 60"))  # whatever else the machine does
     # Pages have precedence over uploads: a single worker reads the first before it looks at the others.
     files = [tmp_path / name for name in ("first one.pdf", "second.pdf", "third.pdf")]
     for number, file in enumerate(files):
         file.write_bytes(orders_pdf([0] * (40 if not number else 3 + number)))
     out, log = tmp_path / "out", tmp_path / "log"
     command = ("run", *files, "--policy", policy, "--no-report", "--workers", "1", "--out", out)
-    with at_work(*command, environ=environ | {"OBEDIENT_SECONDS": "1.5"}, until=log, lines=1) as process:
+    with at_work(*command, environ=environ | {"OBEDIENT_SECONDS": "5"}, until=log, lines=1) as process:
         live = escriba("status", "--out", out)
         assert "a command is at work in this folder" in live.stdout, live.stdout
         assert "was stopped" not in live.stdout
@@ -104,18 +105,18 @@ def test_results_that_are_not_in_their_folders_are_written_by_a_redrive(tmp_path
 def test_raised_limits_have_failed_pages_read_again(tmp_path: Path) -> None:
     """The same command with a mended policy and the same folder: only the failed pages, no more often than a redrive may, and none under the same limits."""
     policy, environ = obedient(tmp_path)
-    policy.write_text(policy.read_text().replace("page_seconds = 2", "page_seconds = 1"))
+    policy.write_text(policy.read_text().replace("page_seconds = 2", "page_seconds = 5"))
     (tmp_path / "a.pdf").write_bytes(orders_pdf([0, HANG]))
     engine, out, log = tmp_path / "plugins" / "obedient_engine.py", tmp_path / "out", tmp_path / "log"
-    engine.write_text(engine.read_text().replace("time.sleep(600)", "time.sleep(2)"))
+    engine.write_text(engine.read_text().replace("time.sleep(600)", "time.sleep(8)"))
     command = ("run", tmp_path / "a.pdf", "--policy", policy, "--no-report", "--out", out)
-    assert "did not answer within 1 s" in escriba(*command, environ=environ).stdout
+    assert "did not answer within 5 s" in escriba(*command, environ=environ).stdout
     status = escriba("status", "--out", out).stdout
     assert "run the file again with the same --out" in " ".join(status.split())
     log.unlink()
     assert escriba(*command, environ=environ).returncode == 1
     assert not log.exists()
-    policy.write_text(policy.read_text().replace("page_seconds = 1", "page_seconds = 30"))
+    policy.write_text(policy.read_text().replace("page_seconds = 5", "page_seconds = 60"))
     mended = escriba(*command, environ=environ)
     assert mended.returncode == 0, mended.stdout
     assert [line.split()[0] for line in log.read_text().splitlines()] == ["2"]
@@ -126,7 +127,7 @@ def test_raised_limits_have_failed_pages_read_again(tmp_path: Path) -> None:
 def test_another_policy_makes_another_reading_and_ends_the_old_ones_troubles(tmp_path: Path) -> None:
     """It says where the new results are; what failed under the old policy is no longer anybody's concern."""
     policy, environ = obedient(tmp_path)
-    (tmp_path / "a.pdf").write_bytes(orders_pdf([0, HANG]))
+    (tmp_path / "a.pdf").write_bytes(orders_pdf([0, FAIL]))
     out = tmp_path / "out"
     assert escriba("run", tmp_path / "a.pdf", "--policy", policy, "--no-report", "--out", out, environ=environ).returncode == 1
     # A new version of the engine is another reading, as is any setting that changes what comes out.
