@@ -111,7 +111,8 @@ def _let_reconcile(role: iam.Role, resources: Resources) -> None:
 
 
 def _let_sing(role: iam.Role, resources: Resources) -> None:
-    _allow(role, ("s3:PutObject",), resources.inbox.arn_for_objects(CANARYS_UPLOADS))
+    # It takes away what was never taken in, by the version that it was given.
+    _allow(role, ("s3:PutObject", "s3:DeleteObjectVersion"), resources.inbox.arn_for_objects(CANARYS_UPLOADS))
     # Readings are named by document and not by tenant; what is deleted by mistake can be brought back for thirty days.
     _allow(role, ("s3:DeleteObject",), *map(resources.results.arn_for_objects, CANARYS_OWN))
     acknowledgments.key_prefixes(role, resources.inbox, [CANARYS_UPLOADS])

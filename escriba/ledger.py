@@ -78,6 +78,7 @@ class PagesRow(msgspec.Struct, frozen=True, kw_only=True):
     """Pages `first` to `last`, which travel, wait and finish together: one page for OCR, up to fifty for a text layer.
 
     A page that was escalated waits in another `queue` since `escalated_at`; `result_key` and what stands beside it are the reading so far.
+    `code` is the kind of a permanent error, empty where a page was given up after its failures.
     """
 
     first: int
@@ -89,6 +90,7 @@ class PagesRow(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 1
     attempts: int = 0
     failure: str = ""
+    code: str = ""
     reason: str = ""
     engine: str = ""
     result_key: str = ""
@@ -112,6 +114,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     last: int
     generation: int
     state: PageState
+    code: str = ""
     reason: str = ""
     engine: str = ""
     result_key: str = ""

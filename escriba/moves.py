@@ -69,6 +69,7 @@ def settle(row: PagesRow, outcome: Outcome) -> PagesRow:
     return msgspec.structs.replace(
         row,
         state=outcome.state,
+        code=outcome.code,
         reason=outcome.reason,
         engine=outcome.engine,
         result_key=outcome.result_key,
@@ -124,17 +125,8 @@ def single_rows(row: PagesRow, now: float) -> list[PagesRow]:
 
 def redriven(row: PagesRow, now: float) -> PagesRow:
     """A quarantined row that waits again: untried, with all its re-sends before it."""
-    return msgspec.structs.replace(
-        row,
-        state="WAITING",
-        generation=row.generation + 1,
-        attempts=0,
-        resends=0,
-        redrives=row.redrives + 1,
-        reason="",
-        failure="",
-        sent_at=now,
-    )
+    cleared: dict[str, Any] = {"attempts": 0, "resends": 0, "code": "", "reason": "", "failure": "", "sent_at": now}
+    return msgspec.structs.replace(row, state="WAITING", generation=row.generation + 1, redrives=row.redrives + 1, **cleared)
 
 
 def reopened(document: DocumentRow, now: float) -> dict[str, Any]:

@@ -209,7 +209,7 @@ class PageSource(Protocol):
 
     @property
     def flaw(self) -> str:
-        """What was found wrong with the page when it was drawn: the reading stands, DEGRADED."""
+        """What was found wrong with the page when it was drawn: the reading stands, DEGRADED. Raises `Corrupt` when nothing is left of it."""
 
     def image(self, dpi: int) -> Any:
         """The page as displayed: a uint8 RGB array of shape (height, width, 3) at `dpi` dots per inch."""

@@ -43,5 +43,8 @@ class Recovery(Protocol):
     def reopen(self, document: DocumentRow) -> DocumentRow | None:
         """A rejected document is RECEIVED again, in its next generation."""
 
+    def adopt(self, document: DocumentRow, policy: str) -> DocumentRow | None:
+        """A document that was delivered PARTIAL is from now on read under another policy (its JSON) of the same fingerprint."""
+
     def forget(self, document: DocumentRow) -> None:
         """Remove a document, its pages and its upload: for the canary's own."""

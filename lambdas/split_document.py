@@ -12,6 +12,7 @@ from escriba.errors import MessageError, RetryableError
 from escriba.messages import ObjectCreated, SplitContinued, decode
 from escriba.ports import Ports
 from escriba.settings import Settings
+from escriba.stages.redrive import redrive_as_mended
 from escriba.stages.split import accept, attend, plan
 from lambdas.entry import Received, sqs_handler
 
@@ -36,6 +37,7 @@ def split(received: Received, ports: Ports, take_in: Callable[[ObjectCreated], s
         return
     try:
         if isinstance(message, ObjectCreated):
+            redrive_as_mended(document_id, message, ports)
             attend(document_id, message, ports)
         else:
             document = ports.ledger.document(document_id)

@@ -158,7 +158,7 @@ class DynamoLedger:
 
     def _settle_action(self, document_id: str, row: PagesRow, outcome: Outcome) -> Any:
         change = msgspec.structs.asdict(settle(row, outcome))
-        fields = {k: change[k] for k in ("state", "reason", "engine", "result_key", "confidence", "seconds")}
+        fields = {k: change[k] for k in ("state", "code", "reason", "engine", "result_key", "confidence", "seconds")}
         return {
             "Update": self._table.update(
                 pages_key(document_id, row.first, row.last),

@@ -67,7 +67,7 @@ class DynamoRecovery:
             if held is None or document is None or not may_redrive(document, held, row.generation):
                 return None
             again = redriven(held, self._now())
-            fields = ("state", "generation", "attempts", "resends", "redrives", "reason", "failure", "sent_at")
+            fields = ("state", "generation", "attempts", "resends", "redrives", "code", "reason", "failure", "sent_at")
             update = self._table.update(
                 pages_key(document_id, row.first, row.last),
                 {name: getattr(again, name) for name in fields},
@@ -101,6 +101,11 @@ class DynamoRecovery:
         change = {**reopened(document, self._now()), WATCH: UNDER_WAY}
         held = {"was": "REJECTED", "held": document.generation}
         item = self._apply(document_key(document.document_id), change, "#state = :was AND #generation = :held", held)
+        return None if item is None else from_item(item, DocumentRow)
+
+    def adopt(self, document: DocumentRow, policy: str) -> DocumentRow | None:
+        held = {"was": "PARTIAL", "held": document.policy}
+        item = self._apply(document_key(document.document_id), {"policy": policy}, "#state = :was AND #policy = :held", held)
         return None if item is None else from_item(item, DocumentRow)
 
     def forget(self, document: DocumentRow) -> None:

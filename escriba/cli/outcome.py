@@ -16,6 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from escriba.cli.wording import some
 from escriba.document import Document
 from escriba.errors import EscribaError
 from escriba.formats.report import ReportPage, report_html
@@ -100,10 +101,10 @@ def refresh(pipeline: LocalPipeline, documents: list[DocumentRow], out: Path) ->
     return results
 
 
-def _folder(out: Path, stem: str, document_id: str, taken: set[Path]) -> Path:
-    """`out/<stem>`, or with a number behind it where that is another input's, of this run or an earlier one."""
+def _folder(out: Path, name: str, document_id: str, taken: set[Path]) -> Path:
+    """`out/<name>`, or with a number behind it where that is another input's, of this run or an earlier one."""
     for number in itertools.count(1):
-        folder = out / (stem if number == 1 else f"{stem}-{number}")
+        folder = out / (name if number == 1 else f"{name}-{number}")
         if folder not in taken and not folder.is_file() and _owner(folder) in {"", document_id}:
             taken.add(folder)
             return folder
@@ -118,9 +119,25 @@ def _owner(folder: Path) -> str:
         return ""
 
 
+def is_delivered(out: Path, name: str, document: DocumentRow, results: ObjectStore, taken: set[Path]) -> bool:
+    """Whether the folder that `deliver_to` would write to holds the document's current outputs, all of them; adds it to `taken`."""
+    folder = _folder(out, stem(name), document.document_id, taken)
+    try:
+        revision = json.loads((folder / "usage.json").read_bytes())["revision"]
+    except (OSError, ValueError, KeyError):
+        return False
+    names = (key.rpartition("/")[2] for key in results.keys(document.output_prefix))
+    return bool(revision == document.current) and all((folder / one).is_file() for one in names)
+
+
+def stem(name: str) -> str:
+    """What the folder of a file's results is called, unless another file's is called so."""
+    return Path(name).stem.lstrip(".") or "document"
+
+
 def deliver_to(out: Path, name: str, document: DocumentRow, results: ObjectStore, taken: set[Path]) -> Path:
     """Copy a document's current outputs to a folder below `out` named after `name`; adds it to `taken`. Raises OSError."""
-    return _fill(_folder(out, Path(name).stem.lstrip(".") or "document", document.document_id, taken), document, results)
+    return _fill(_folder(out, stem(name), document.document_id, taken), document, results)
 
 
 def _fill(folder: Path, document: DocumentRow, results: ObjectStore) -> Path:
@@ -179,7 +196,7 @@ def print_table(results: list[Result]) -> None:
     for result in results:
         for row in result.rows:
             engines[row.engine] += row.pages if row.engine else 0
-    used = [f"{name} ({pages} page{'s' * (pages != 1)})" for name, pages in engines.most_common() if name]
+    used = [f"{name} ({some(pages, 'page')})" for name, pages in engines.most_common() if name]
     console.print(f"Engines: {', '.join(used) or 'none'}", highlight=False)
 
 

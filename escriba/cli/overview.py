@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from escriba.cli.alarm_states import AlarmState, LastRun, last_runs, local_alarms, stack_alarms
+from escriba.cli.given import Shortfall, at_work, shortfall
 from escriba.cli.places import Place
+from escriba.cli.wording import some
 from escriba.conservation import conservation_violation
 from escriba.identity import job_id
 from escriba.ledger import FORGOTTEN, DocumentRow
@@ -20,8 +22,9 @@ from escriba.stages.redrive import Failed, Verdict, Wanted, failures
 
 MOST = 1000
 """Failed documents, and uploads in the inbox, that are looked at in a deployment: its history may be long."""
-COMMAND = "escriba redrive "
+COMMANDS = ("escriba redrive ", "escriba run ")
 """How a line of advice begins that is a command."""
+_LONGEST = 2000  # characters of a command that is shown whole
 _STATES = ("waiting", "done", "degraded", "quarantined")
 _ADVICE = {
     "again": "once its cause is gone",
@@ -30,7 +33,7 @@ _ADVICE = {
 }
 
 _KEPT = "a password, a limit, a language or a time that was too short stays as it is in a redrive: "
-_LOCAL_POLICY = _KEPT + "give the password or mend the policy and run the file again, for pages with another --out"
+_LOCAL_POLICY = _KEPT + "give the password or mend the policy and run the file again with the same --out"
 _POLICY = _KEPT + "upload the document again under a mended policy; only where its secret or an engine was mended does a redrive help"
 _BOUND = {"encrypted", "over_limit", "engine_missing", "unknown_policy"}
 
@@ -49,7 +52,8 @@ class Overview:
     """`documents` counts by state, `pages` by state; `failures` counts pages (documents without pages as one) by reason and verdict.
 
     `checked` is how many documents' pages were counted again, `violations` a sentence for each that does not add up; `unended` documents
-    have neither been delivered nor rejected. `partly` says that failures or uploads are too many to have all been looked at; `kept` dead letters name nothing in the ledger.
+    have neither been delivered nor rejected. `live` says that a command is working in a local run's folder, `short` what it was given and has
+    not come to. `partly` says that failures or uploads are too many to have all been looked at; `kept` dead letters name nothing in the ledger.
     """
 
     local: bool
@@ -67,6 +71,8 @@ class Overview:
     bound: set[str] = field(default_factory=set)
     kept: int = 0
     partly: bool = False
+    live: bool = False
+    short: Shortfall = field(default_factory=Shortfall)
 
     @property
     def red(self) -> list[AlarmState]:
@@ -77,18 +83,32 @@ class Overview:
         """Whether nothing needs a person."""
         # A local run's alarms speak of what is over: they turn green by themselves, and what failed is counted here anyway.
         red = self.red and not self.local
-        return not (red or self.violations or self.failures or self.uploads["refused"] or (self.local and self.unended))
+        return not (red or self.violations or self.failures or self.uploads["refused"] or self.stopped or self.undelivered)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a local command ended before its work did."""
+        return self.local and not self.live and bool(self.unended or self.short.not_taken)
+
+    @property
+    def undelivered(self) -> bool:
+        """Whether results of a local run are not in their folders, with no command on its way to put them there."""
+        return not self.live and bool(self.short.missing)
 
 
 def look(where: Place) -> Overview:
     """Look at everything; changes nothing."""
     now = where.ports.clock.now().timestamp()
     seen = Overview(local=where.folder is not None)
+    if where.folder is not None:
+        seen.live, seen.short = at_work(where.folder), shortfall(where.folder, where.ports)
     documents = list(_documents(where))
     seen.partly = not seen.local and len(documents) >= MOST
     for document in documents:
         _take_in(document, where, now, seen)
     for failed in islice(failures(Wanted(), where.ports), MOST if not seen.local else None):
+        if failed.document is not None and failed.document.document_id in seen.short.superseded:
+            continue
         seen.failures[failed.reason, failed.verdict] += max(1, failed.pages)
         if _bound(failed):
             seen.bound.add(failed.reason)
@@ -138,7 +158,7 @@ def _uploads(where: Place, seen: Overview) -> None:
 def _bound(failed: Failed) -> bool:
     """Whether the policy that the ledger keeps with the document is what made it fail."""
     if failed.row is not None:
-        return "did not answer within" in failed.reason
+        return failed.row.code in _BOUND or "did not answer within" in failed.reason
     return failed.document is not None and failed.document.code in _BOUND
 
 
@@ -150,8 +170,7 @@ def advice(seen: Overview, where: Place) -> list[str]:
     if not seen.local:
         # What they advise is for a deployment; in a local run the failures themselves say enough.
         told += [f"{state.name}: {state.alarm.todo}" for state in seen.red if state.alarm is not None]
-    if seen.local and seen.unended:
-        told.append("a command was stopped: the same escriba run again goes on where it was")
+    told += _on_a_local_run(seen, where)
     again = [reason for (reason, verdict), _ in seen.failures.most_common() if verdict == "again" and reason not in seen.bound]
     if seen.bound:
         told.append(_LOCAL_POLICY if seen.local else _POLICY)
@@ -166,6 +185,21 @@ def advice(seen: Overview, where: Place) -> list[str]:
     return told
 
 
+def _on_a_local_run(seen: Overview, where: Place) -> list[str]:
+    told = []
+    if seen.live:
+        told.append("a command is at work in this folder: wait for its end, then look again")
+    if seen.stopped:
+        again = seen.short.command
+        shown = bool(again) and len(again) <= _LONGEST
+        told.append(f"a command was stopped: the same command again goes on where it was{':' * shown}")
+        told += [again] * shown
+    if seen.undelivered:
+        told += [f"results of {some(len(seen.short.missing), 'finished document')} are not in their folders; to have them written:"]
+        told += [f"escriba redrive {where.options}"]
+    return told
+
+
 def _command(where: Place, reasons: list[str]) -> str:
     reason = f" --reason {shlex.quote(reasons[0])}" if len(reasons) == 1 else ""
-    return f"{COMMAND}{where.options}{reason} --dry-run"
+    return f"escriba redrive {where.options}{reason} --dry-run"

@@ -12,8 +12,9 @@ from typing import Any
 
 from escriba.alarms import ALARMS
 from escriba.cli.alarm_states import LOCAL, AlarmState
-from escriba.cli.overview import COMMAND, Overview, QueueState, advice
+from escriba.cli.overview import COMMANDS, Overview, QueueState, advice
 from escriba.cli.places import Place
+from escriba.cli.wording import a_few, some
 
 _NARROWEST, _WIDEST, _LABEL = 60, 100, 11
 _MOST_REASONS = 10
@@ -24,6 +25,8 @@ def print_overview(seen: Overview, where: Place) -> None:
     """Sections of lines, each behind its label."""
     _say("place", f"{where.name}, {'a local run' if seen.local else f'stage {where.stage}'}")
     scope = "" if seen.local else "  (under way or failed; those that ended well are history)"
+    if seen.short.given:
+        _say("given", *_given(seen))
     _say("documents", (_counts(seen.documents) or "none") + scope)
     if seen.unended:
         _say("", f"{seen.unended} not ended, the oldest under way for {duration(seen.oldest_unended)}")
@@ -32,19 +35,28 @@ def print_overview(seen: Overview, where: Place) -> None:
     for violation in seen.violations:
         _say("", f"NOT CONSERVED: {violation}")
     if not seen.violations:
-        _say("", f"conserved: counted again for {seen.checked} document{'s' * (seen.checked != 1)}")
+        _say("", f"conserved: counted again for {some(seen.checked, 'document')}")
     _say_failures(seen)
     _say_movement(seen)
     _say_alarms(seen)
     _say("to do", *(advice(seen, where) or ["nothing"]))
 
 
+def _given(seen: Overview) -> list[str]:
+    short = seen.short
+    lines = [some(short.given, "file") + ("" if short.not_taken or short.missing else ", all taken in")]
+    if short.not_taken:
+        lines.append(f"{len(short.not_taken)} not taken in{' yet' * seen.live}: {a_few(short.not_taken)}")
+    if short.missing:
+        lines.append(f"finished, and not in their folders{' yet' * seen.live}: {a_few([name for name, _ in short.missing])}")
+    if short.superseded:
+        lines.append(f"{some(len(short.superseded), 'older reading')} replaced since: other bytes, or another policy")
+    return lines
+
+
 def _say_failures(seen: Overview) -> None:
     by_reason = seen.failures.most_common()
-    lines = [
-        f"{pages} {'page' if pages == 1 else 'pages'}: {reason}{'' if verdict == 'again' else f' [{verdict}]'}"
-        for (reason, verdict), pages in by_reason
-    ]
+    lines = [f"{some(pages, 'page')}: {reason}{'' if verdict == 'again' else f' [{verdict}]'}" for (reason, verdict), pages in by_reason]
     if len(lines) > _MOST_REASONS:
         lines[_MOST_REASONS:] = [f"and {len(lines) - _MOST_REASONS} more reasons"]
     if seen.partly:
@@ -95,7 +107,7 @@ def _say(label: str, *lines: str) -> None:
     width = min(_WIDEST, max(_NARROWEST, shutil.get_terminal_size().columns))
     for number, line in enumerate(lines):
         head = (label if not number else "").ljust(_LABEL)
-        if line.startswith(COMMAND):
+        if line.startswith(COMMANDS):
             sys.stdout.write(f"{head}  {line}\n")  # in one piece, to be copied
             continue
         sys.stdout.write(
@@ -124,6 +136,10 @@ def print_overview_json(seen: Overview, where: Place) -> None:
         "documents": dict(seen.documents),
         "pages": {"total": seen.pages.total(), **seen.pages},
         "unended": seen.unended,
+        "at_work": seen.live,
+        "given": seen.short.given,
+        "not_taken_in": seen.short.not_taken,
+        "not_in_their_folders": [name for name, _ in seen.short.missing],
         "checked": seen.checked,
         "violations": seen.violations,
         "failed": [{"reason": reason, "verdict": verdict, "pages": pages} for (reason, verdict), pages in seen.failures.most_common()],

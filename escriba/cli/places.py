@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -120,7 +121,7 @@ def find(where: Place, wanted: str) -> list[tuple[JobRow | None, DocumentRow | N
             return [_with_document(where, job)]
         documents = [d for d in where.ledger.documents() if _names(wanted, d)]
     if not documents:
-        raise ConfigurationError(f"{where.name} knows no document {wanted!r}; {_known(where)}")
+        raise ConfigurationError(f"{where.name} knows no document {wanted!r}; {_known(where, wanted)}")
     return [(where.ledger.job(document.job_id), document) for document in documents]
 
 
@@ -150,6 +151,8 @@ def _names(wanted: str, document: DocumentRow) -> bool:
     return name in {document.name, Path(document.name).stem} or (len(wanted) >= _LEAST and document.document_id.startswith(wanted))
 
 
-def _known(where: Place) -> str:
+def _known(where: Place, wanted: str) -> str:
     names = sorted({document.name for document in where.ledger.documents()})
+    if near := difflib.get_close_matches(wanted, names):
+        return f"did you mean {' or '.join(near)}?"
     return f"it knows {', '.join(names[:10])}{' and more' if len(names) > 10 else ''}" if names else "it knows none"  # noqa: PLR2004

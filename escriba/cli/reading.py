@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 
 from escriba.backends import Backend
-from escriba.cli import outcome
+from escriba.cli import given, outcome
 from escriba.cli.progress import Progress
 from escriba.errors import ConfigurationError
 from escriba.local.dispatcher import Dispatcher
@@ -47,10 +47,12 @@ def read_files(
     vision_key: str = "",
     quiet: bool = False,
     report: bool = False,
+    command: str = "",
 ) -> list[outcome.Result]:
     """Read files to `out/<name>/` and say how each ended; what an earlier call has read there is not read again.
 
-    `workers` 0 is one a core; `backend` reads hard pages, with `vision_key` where it wants one; `quiet` shows no progress. Ctrl-C ends the command with 130 after the pages in hand.
+    `workers` 0 is one a core; `backend` reads hard pages, with `vision_key` where it wants one; `quiet` shows no progress; `command` is what a person
+    would type to have it done again. Ctrl-C ends the command with 130 after the pages in hand.
     Raises `ConfigurationError` when `out` cannot be written to.
     """
     if passwords:
@@ -58,6 +60,7 @@ def read_files(
     progress = Progress(quiet=quiet)
     backends = () if backend is None else (backend,)
     with claimed(out), local_pipeline(out, backends=backends, on_row=progress.on_row) as pipeline:
+        given.remember(out, files, command)
         pipeline.put_policy(wishes)
         if passwords:
             pipeline.put_secret(_PASSWORDS, "\n".join(passwords))
@@ -65,6 +68,7 @@ def read_files(
             pipeline.put_secret(backend.key_secret, vision_key)
         pipeline.resume()
         jobs = [(path, pipeline.upload(path, wishes)) for path in files]
+        given.note_jobs(out, jobs)
         with progress:
             work(pipeline, workers)
             progress.phase = "copying the results"

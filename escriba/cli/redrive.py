@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from escriba.cli import outcome
-from escriba.cli.places import Place, Stack, check_is_run, place
+from escriba.cli.given import Shortfall, export, shortfall
+from escriba.cli.places import Place, Stack, check_is_run, find, place
 from escriba.cli.progress import Progress
 from escriba.cli.reading import claimed, work
+from escriba.cli.wording import a_few, some
 from escriba.errors import ConfigurationError
 from escriba.local.pipeline import LocalPipeline, local_pipeline
 from escriba.stages.redrive import MAX_REDRIVES, Plan, Wanted, plan
@@ -49,33 +51,65 @@ def redrive(
 
 def _on_stack(wanted: Wanted, limit: int, where: Place, *, dry_run: bool, yes: bool) -> None:
     made = plan(wanted, limit, where.ports)
+    _check_known(wanted, made, where)
     if _agreed(made, f"reading it is estimated to cost {made.usd:.4f} USD", dry_run=dry_run, yes=yes):
         sent = send(made, where.ports)
         sys.stdout.write(f"Sent {sent} again{_moved(len(made.again) - sent)}; see escriba status {where.options}\n")
 
 
 def _locally(wanted: Wanted, limit: int, pipeline: LocalPipeline, progress: Progress, out: Path, *, dry_run: bool, yes: bool) -> None:
+    here = Place(str(out), pipeline.ports, folder=out)
     made = plan(wanted, limit, pipeline.ports)
+    short = shortfall(out, pipeline.ports)
+    made.again = [failed for failed in made.again if failed.document is None or failed.document.document_id not in short.superseded]
+    _check_known(wanted, made, here)
+    if short.missing and not dry_run:
+        _say_written(export(out, short, pipeline.ports))
+    elif short.missing:
+        sys.stdout.write(f"The results of {some(len(short.missing), 'finished document')} are not in their folders and would be written.\n")
+    if short.not_taken:
+        sys.stdout.write(f"{_never_taken(short)}\n")
     agreed = _agreed(made, f"here it costs time, on AWS about {made.usd:.4f} USD", dry_run=dry_run, yes=yes)
     if dry_run or (made.again and not agreed):
-        return
+        return _end(short)
     before = {document.document_id: document for document in pipeline.ports.ledger.documents()}
     unfinished = pipeline.resume()
     if unfinished:
-        sys.stdout.write(f"Going on with {unfinished} documents that an earlier command left unfinished.\n")
+        sys.stdout.write(f"Going on with {some(unfinished, 'document')} that an earlier command left unfinished.\n")
     elif not made.again:
-        return
+        return _end(short)
     send(made, pipeline.ports)
     with progress:
         work(pipeline, 0)
         progress.phase = "copying the results"
         documents = list(pipeline.ports.ledger.documents())
         results = outcome.refresh(pipeline, [d for d in documents if before.get(d.document_id) != d], out)
+        export(out, shortfall(out, pipeline.ports), pipeline.ports)
         if (out / "report.html").is_file():
             progress.phase = "drawing the report"
             outcome.write_report(pipeline, outcome.refresh(pipeline, documents, out), out)
     outcome.print_table(results)
-    raise typer.Exit(0 if all(result.state == "DONE" for result in results) else 1)
+    raise typer.Exit(0 if all(result.state == "DONE" for result in results) and not short.not_taken else 1)
+
+
+def _end(short: Shortfall) -> None:
+    if short.not_taken:
+        raise typer.Exit(1)
+
+
+def _never_taken(short: Shortfall) -> str:
+    files = f"{some(len(short.not_taken), 'file')} given to a command that was stopped never came in ({a_few(short.not_taken)})"
+    return f"{files}: run that command again; escriba status shows it."
+
+
+def _say_written(folders: list[Path]) -> None:
+    sys.stdout.write(f"Wrote results that were not in their folders: {a_few([str(folder) for folder in folders])}.\n")
+
+
+def _check_known(wanted: Wanted, made: Plan, where: Place) -> None:
+    """Raises `ConfigurationError` for a name that no document has: nothing of it failed, but nothing of it is well either."""
+    if wanted.document and not (made.again or made.over or made.capped or made.hopeless):
+        find(where, wanted.document)
 
 
 def _agreed(made: Plan, cost: str, *, dry_run: bool, yes: bool) -> bool:
@@ -94,7 +128,9 @@ def _say(made: Plan, cost: str) -> None:
     for reason, pages in made.reasons().most_common():
         sys.stdout.write(f"{pages:7}  {reason[:_REASON_WIDTH]}\n")
     if made.again:
-        sys.stdout.write(f"{made.reasons().total()} pages (a document or upload that never came to its pages counts as one); {cost}.\n")
+        sys.stdout.write(
+            f"{some(made.reasons().total(), 'page')} (a document or upload that never came to its pages counts as one); {cost}.\n"
+        )
     else:
         sys.stdout.write("Nothing that can be sent again.\n")
     for number, sentence in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from escriba.cli import outcome
 from escriba.cli.asking import find_backend
 from escriba.cli.files import Chosen, choose
 from escriba.cli.reading import read_files
+from escriba.cli.wording import a_few
 from escriba.policy import Policy, load_policy, with_languages
 
 
@@ -46,9 +48,19 @@ def run(
         vision_key=vision_key,
         quiet=json,
         report=report,
+        command=_command(paths, out, policy, languages, vision, model, passwords=bool(password)),
     )
     _say(results, chosen, out, json=json, report=report)
     raise typer.Exit(0 if all(result.state == "DONE" for result in results) else 1)
+
+
+def _command(paths: list[Path], out: Path, policy: Path | None, languages: str, vision: str, model: str, *, passwords: bool) -> str:
+    """What has the same done again, from any folder; passwords and keys are kept nowhere."""
+    words = ["escriba", "run", *(str(path.absolute()) for path in paths), "--out", str(out.absolute())]
+    words += ["--policy", str(policy.absolute())] if policy is not None else []
+    for option, value in (("--languages", languages), ("--vision", vision), ("--model", model)):
+        words += [option, value] if value else []
+    return shlex.join(words).encode("utf-8", "replace").decode() + " --password ..." * passwords
 
 
 def _policy(path: Path | None, languages: str) -> Policy:
@@ -66,5 +78,12 @@ def _say(results: list[outcome.Result], chosen: Chosen, out: Path, *, json: bool
     for line in chosen.notes:
         sys.stdout.write(line + "\n")
     sys.stdout.write(f"Results: {out}/<name>/document.md, .json, .txt, .pdf; chunks.jsonl\n")
+    aside = [
+        f"{result.path.name} is in {result.output}"
+        for result in results
+        if result.output and result.output.name != outcome.stem(result.path.name)
+    ]
+    if aside:
+        sys.stdout.write(f"Folders that hold another reading were left as they are: {a_few(aside)}.\n")
     if report:
         sys.stdout.write(f"Report:  {(out / 'report.html').resolve().as_uri()}\n")

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from escriba.cli.outcome import PIPED_WIDTH, ROUTES
 from escriba.cli.places import Place, Stack, Wanted, find, place
+from escriba.cli.wording import some
 from escriba.conservation import conservation_violation
 from escriba.ledger import DocumentRow
 
@@ -49,5 +50,5 @@ def _print(where: Place, document: DocumentRow) -> None:
             pages, row.state, ROUTES[row.route], row.engine, str(row.attempts), f"{row.seconds:.2f}", sure, row.reason or row.failure
         )
     console.print(table)
-    counts = f"{document.total} pages = {document.done} done + {document.degraded} degraded + {document.quarantined} quarantined + {document.waiting} waiting"
+    counts = f"{some(document.total, 'page')} = {document.done} done + {document.degraded} degraded + {document.quarantined} quarantined + {document.waiting} waiting"
     console.print(conservation_violation(document, rows) or counts, highlight=False)

@@ -12,6 +12,7 @@ import typer
 from escriba.cli.overview import look
 from escriba.cli.overview_told import print_overview, print_overview_json
 from escriba.cli.places import WANTED, Stack, find, place, without_document
+from escriba.cli.wording import some
 from escriba.ledger import DELIVERED, FORGOTTEN, DocumentRow, JobRow
 
 
@@ -60,7 +61,7 @@ def _told(job: JobRow | None, document: DocumentRow | None) -> dict[str, Any]:
 
 def _line(one: dict[str, Any]) -> str:
     counts = (
-        f"{one['pages']} pages = " + " + ".join(f"{one[s]} {s}" for s in ("done", "degraded", "quarantined", "waiting"))
+        f"{some(one['pages'], 'page')} = " + " + ".join(f"{one[s]} {s}" for s in ("done", "degraded", "quarantined", "waiting"))
         if "pages" in one
         else ""
     )

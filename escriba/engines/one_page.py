@@ -26,6 +26,7 @@ def read_page(number: int, route: Route, shape: PageSource, engine: Engine, poli
     """Page `number` of the document. What is no `PermanentError` is raised."""
     try:
         reading, turned = _read(route, shape, engine, policy)
+        flaw = shape.flaw  # only now: it may show while the page is drawn
     except PermanentError as error:
         return Rejection(number, error.code, str(error))
     upright = Turned(shape, turned)
@@ -43,7 +44,7 @@ def read_page(number: int, route: Route, shape: PageSource, engine: Engine, poli
         fields=reading.fields,
         evidence=_evidence(reading, upright, policy) if route == "ocr" else None,
     )
-    reason = shape.flaw or shortcoming(page, page.evidence.ink if page.evidence else 0.0, policy)
+    reason = flaw or shortcoming(page, page.evidence.ink if page.evidence else 0.0, policy)
     return msgspec.structs.replace(page, state="DEGRADED", reason=reason) if reason else page
 
 

@@ -96,6 +96,13 @@ class MemoryRecovery:
             self._ledger._watched[document.document_id] = True
             return self._store(replace(held, **reopened(held, self._ledger._now())))
 
+    def adopt(self, document: DocumentRow, policy: str) -> DocumentRow | None:
+        with self._ledger._lock:
+            held = self._ledger._documents.get(document.document_id)
+            if held is None or (held.state, held.policy) != ("PARTIAL", document.policy):
+                return None
+            return self._store(replace(held, policy=policy))
+
     def forget(self, document: DocumentRow) -> None:
         with self._ledger._lock:
             self._ledger._documents.pop(document.document_id, None)

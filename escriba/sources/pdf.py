@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from escriba.errors import Corrupt, Encrypted, PermanentError
 from escriba.guards.limits import check_page_size
 from escriba.policy import Limits
 from escriba.ports import PageFeatures
+from escriba.sources.damage import check_whole, is_repaired, unfinished_object
 
 MAX_PIXELS = 40_000_000
 """Pixels of one rendered page; a larger page is rendered at a lower resolution."""
@@ -33,7 +35,7 @@ class PdfSource:
 
     def __init__(self, path: Path, limits: Limits) -> None:
         """Raises `Encrypted` when a password is needed, `Corrupt` when no page can be found."""
-        self._limits = limits
+        self._path, self._limits = path, limits
         try:
             self._document = pymupdf.open(path, filetype="pdf")
             if not self._document.is_pdf:
@@ -76,6 +78,9 @@ class PdfSource:
         )
 
     def cut(self, number: int) -> bytes:
+        if flaw := self.page(number).flaw:
+            # What it refers to in vain a copy would leave out, and look whole.
+            raise Corrupt(flaw)
         single = pymupdf.open()
         try:
             single.insert_pdf(self._document, from_page=number - 1, to_page=number - 1, links=False)
@@ -90,10 +95,14 @@ class PdfSource:
         return bytes(pixmap.tobytes("png"))
 
     def page(self, number: int) -> PdfPage:
-        return PdfPage(self._load(number), number)
+        return PdfPage(self._load(number), number, self._unfinished)
 
     def close(self) -> None:
         self._document.close()
+
+    @cached_property
+    def _unfinished(self) -> int:
+        return unfinished_object(self._path) if is_repaired(self._document) else 0
 
     def _load(self, number: int) -> Any:
         # What MuPDF keeps of earlier pages would grow with the document.
@@ -110,11 +119,18 @@ class PdfSource:
 class PdfPage:
     """Implements `ports.PageSource`."""
 
-    flaw = ""
-
-    def __init__(self, page: Any, number: int) -> None:
-        self._page, self.number = page, number
+    def __init__(self, page: Any, number: int, unfinished: int = 0) -> None:
+        """`unfinished` is the object in which the file breaks off."""
+        self._page, self.number, self._unfinished = page, number, unfinished
         self.width, self.height = float(page.rect.width), float(page.rect.height)
+
+    @property
+    def flaw(self) -> str:
+        """What a repaired document has lost of the page. Raises `Corrupt` when that is everything."""
+        try:
+            return check_whole(self._page, self._unfinished) if is_repaired(self._page.parent) else ""
+        except BROKEN as error:
+            raise Corrupt("the page is broken and cannot be drawn") from error
 
     def image(self, dpi: int) -> Any:
         fitting = min(dpi, int(72 * (MAX_PIXELS / max(1.0, self.width * self.height)) ** 0.5))

@@ -11,6 +11,7 @@ import pymupdf
 from escriba.errors import Corrupt, Encrypted
 from escriba.guards.limits import check_nesting, check_pages
 from escriba.policy import Limits
+from escriba.sources.damage import keep_mark
 from escriba.sources.opening import HEAD, media_type
 from escriba.sources.pdf import BROKEN, is_portfolio
 
@@ -25,8 +26,10 @@ def write_plain_copy(path: Path, copy: Path, limits: Limits, passwords: Sequence
             if is_portfolio(document):
                 with pymupdf.open() as unfolded:
                     _unfold(document, unfolded, limits, passwords, 1)
+                    keep_mark(document, unfolded)
                     unfolded.save(copy, no_new_id=True)
             elif locked:
+                keep_mark(document, document)
                 document.save(copy, encryption=pymupdf.PDF_ENCRYPT_NONE)
             else:
                 return False
@@ -74,3 +77,4 @@ def _append(content: bytes, kind: str, into: Any, limits: Limits, passwords: Seq
             _unfold(part, into, limits, passwords, depth + 1)
         else:
             into.insert_pdf(part)
+            keep_mark(part, into)

@@ -18,16 +18,23 @@ from escriba.stages.figures import CANARY
 
 STATE_KEY = "canary/sent.json"
 _DIGITS = 8
+_UNDER_WAY_AT_MOST = 4 * 86_400
+"""Seconds after which no queue holds a message of a document any more (the sources' retention): nothing comes of it then."""
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """One document of the canary's: what it is, the job it became, the nonce it must come back with, and its upload."""
+    """One document of the canary's: what it is, the job it became, the nonce it must come back with, and its upload.
+
+    `at` is when it was sent (seconds since 1970); one that was `judged` has been found late, and is kept only to be cleared away.
+    """
 
     kind: str
     job_id: str
     nonce: str
     key: str
     version: str
+    at: float = 0.0
+    judged: bool = False
 
 
 Draw = Callable[[str], bytes]
@@ -35,13 +42,17 @@ Draw = Callable[[str], bytes]
 
 
 def sing(ports: Ports, draw: Mapping[str, Draw]) -> None:
-    """Judge and clear away the documents sent last time, then send new ones, one a kind of `draw`."""
-    for sent in _sent_before(ports):
+    """Judge the documents sent last time and clear away all that have ended, then send new ones, one a kind of `draw`."""
+    before = _sent_before(ports)
+    for sent in before:
+        if sent.judged:
+            continue
         fault = _judge(sent, ports)
         ports.meter.count("CanaryFailures", bool(fault))
         if fault:
             ports.meter.log("error", "canary failed", kind=sent.kind, job_id=sent.job_id, reason=fault)
-    ports.results.put(STATE_KEY, msgspec.json.encode([_send(kind, make, ports) for kind, make in sorted(draw.items())]))
+    late = [msgspec.structs.replace(sent, judged=True) for sent in before if not _cleared(sent, ports)]
+    ports.results.put(STATE_KEY, msgspec.json.encode(late + [_send(kind, make, ports) for kind, make in sorted(draw.items())]))
     ports.meter.count("CanaryRuns")
 
 
@@ -50,7 +61,7 @@ def _send(kind: str, make: Draw, ports: Ports) -> Sent:
     nonce = "".join(secrets.choice("23456789") for _ in range(_DIGITS))
     key = upload_key(CANARY, "default", f"{kind}-{nonce}")
     version = ports.inbox.put(key, make(nonce))
-    return Sent(kind, job_id(ports.inbox.bucket, key, version), nonce, key, version)
+    return Sent(kind, job_id(ports.inbox.bucket, key, version), nonce, key, version, ports.clock.now().timestamp())
 
 
 def _sent_before(ports: Ports) -> list[Sent]:
@@ -61,7 +72,7 @@ def _sent_before(ports: Ports) -> list[Sent]:
 
 
 def _judge(sent: Sent, ports: Ports) -> str:
-    """What is wrong with it, in one sentence; empty when it came back with its nonce. What has ended is cleared away."""
+    """What is wrong with it, in one sentence; empty when it came back with its nonce."""
     job = ports.ledger.job(sent.job_id)
     if job is None or job.code == FORGOTTEN:
         return "it was not taken in"
@@ -74,9 +85,7 @@ def _judge(sent: Sent, ports: Ports) -> str:
         return "its document is gone"
     if document.state not in FINISHED:
         return f"it is still {document.state}"
-    fault = _read_wrong(document, sent, ports)
-    _clear(document, ports)
-    return fault
+    return _read_wrong(document, sent, ports)
 
 
 def _read_wrong(document: DocumentRow, sent: Sent, ports: Ports) -> str:
@@ -88,6 +97,26 @@ def _read_wrong(document: DocumentRow, sent: Sent, ports: Ports) -> str:
     except NotFound:
         return "its text is gone"
     return "" if sent.nonce in text else "its text came back wrong"
+
+
+def _cleared(sent: Sent, ports: Ports) -> bool:
+    """Clear one away that has ended, or of which nothing can come any more; False while it may still be under way."""
+    over = ports.clock.now().timestamp() - sent.at > _UNDER_WAY_AT_MOST
+    job = ports.ledger.job(sent.job_id)
+    if job is None or not job.document_id:
+        # Not taken in, or refused: what there is of it lies in the inbox.
+        refused = job is not None and job.code != FORGOTTEN
+        if refused or over:
+            ports.inbox.delete(sent.key, version=sent.version)
+        return refused or over
+    try:
+        document = ports.ledger.document(job.document_id)
+    except NotFound:
+        return True
+    if document.state not in FINISHED and not over:
+        return False
+    _clear(document, ports)
+    return True
 
 
 def _clear(document: DocumentRow, ports: Ports) -> None:

@@ -96,6 +96,7 @@ def _keep(document: DocumentRow, row: PagesRow, answers: Sequence[Page | Rejecti
         last=row.last,
         generation=row.generation,
         state=_state(answers[0]),
+        code=answers[0].code if isinstance(answers[0], Rejection) else "",
         reason=answers[0].reason,
         seconds=round(seconds, 3),
     )

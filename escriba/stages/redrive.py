@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Literal
 
-from escriba.identity import job_id
+from escriba.errors import Corrupt, PermanentError, Unsupported
+from escriba.identity import job_id, parse_upload_key
 from escriba.ledger import FORGOTTEN, DocumentRow, JobRow, PagesRow
-from escriba.messages import encode
+from escriba.messages import ObjectCreated, encode
 from escriba.moves import SURROUNDINGS
+from escriba.policy import Policy
 from escriba.ports import Ports, StoredVersion
 from escriba.stages.reconcile import send_upload, split_again
-from escriba.stages.split import request
+from escriba.stages.split import policy_named, request
 from escriba.topology import MAX_RESENDS
 
 MAX_REDRIVES = 3
 """How often a page is sent again by hand: what failed for good so often costs more than it will ever give."""
 Verdict = Literal["again", "capped", "hopeless"]
 """Whether it can be sent again, has been as often as is allowed, or failed by its own bytes and would do so again."""
+_BYTES = {Corrupt.code, Unsupported.code}
 USD_PER_PAGE = {"ocr": 0.00022, "text_layer": 0.000003}
 """What reading a page once costs on AWS: docs/deploy.md, "What 1,000 pages cost"."""
 
@@ -37,7 +41,8 @@ class Wanted:
         """Whether this document is meant, its reason apart."""
         return (
             (
-                self.document in {"", document.name} or (len(self.document) >= 4 and document.document_id.startswith(self.document))  # noqa: PLR2004
+                self.document in {"", document.name, PurePath(document.name).stem}
+                or (len(self.document) >= 4 and document.document_id.startswith(self.document))  # noqa: PLR2004
             )
             and self.tenant in {"", document.tenant}
             and max(document.completed_at, document.received_at) >= self.since
@@ -66,7 +71,7 @@ class Failed:
     def verdict(self) -> Verdict:
         """What a redrive would do with it."""
         if self.row is not None:
-            return "again" if self.row.redrives < MAX_REDRIVES else "capped"
+            return "hopeless" if self.row.code in _BYTES else "again" if self.row.redrives < MAX_REDRIVES else "capped"
         return "again" if self.document is None or self.document.code in SURROUNDINGS else "hopeless"
 
 
@@ -109,6 +114,23 @@ def plan(wanted: Wanted, limit: int, ports: Ports) -> Plan:
 def redrive(made: Plan, ports: Ports) -> int:
     """Send what the plan names; returns how much of it was still there to be sent."""
     return sum(_send(failed, ports) for failed in made.again)
+
+
+def redrive_as_mended(document_id: str, upload: ObjectCreated, ports: Ports) -> None:
+    """Send the failed pages of a delivered document that was uploaded again under other limits: they are what a page may have failed by."""
+    document = ports.ledger.document(document_id)
+    if document.state != "PARTIAL":
+        return
+    try:
+        policy = policy_named(parse_upload_key(upload.object.key).policy, ports)
+    except PermanentError:  # taken away since the upload was taken in
+        return
+    if policy.limits == Policy.model_validate_json(document.policy).limits:
+        return
+    adopted = ports.recovery.adopt(document, policy.model_dump_json())
+    if adopted is not None:
+        rows = (row for row in ports.ledger.pages(document_id) if row.state == "QUARANTINED")
+        redrive(Plan([failed for row in rows if (failed := Failed(row.reason, adopted, row)).verdict == "again"]), ports)
 
 
 def failures(wanted: Wanted, ports: Ports) -> Iterator[Failed]:

@@ -42,7 +42,7 @@ def accept(upload: ObjectCreated, ports: Ports) -> str:
 
 def _take_in(upload: ObjectCreated, job: JobRow, ports: Ports) -> JobRow:
     owner = parse_upload_key(upload.object.key)
-    policy = _policy(owner.policy, ports)
+    policy = policy_named(owner.policy, ports)
     size = ports.inbox.size(upload.object.key, version=upload.object.version_id)
     check_bytes(size, policy.limits)
     path = fetch_upload(upload.object.key, upload.object.version_id, ports)
@@ -176,7 +176,7 @@ def request(document: DocumentRow, row: PagesRow, ports: Ports) -> PagesRequeste
     )
 
 
-def _policy(name: str, ports: Ports) -> Policy:
+def policy_named(name: str, ports: Ports) -> Policy:
     """The policy of that name: the deployment's, else one put into the results bucket, else (for `default`) the defaults."""
     if name in ports.policies:
         return ports.policies[name]

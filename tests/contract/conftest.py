@@ -67,7 +67,8 @@ def stack() -> Iterator[str]:
     with embedded_aws(TOPOLOGY) as settings:
         sqs = boto3.client("sqs")
         queues = {spec.name: sqs.create_queue(QueueName=f"escriba-test--{spec.name}")["QueueUrl"] for spec in TOPOLOGY.all_queues()}
-        os.environ.update(settings.model_copy(update={"queues": queues}).to_env())  # restored with the embedded AWS
+        # A deployment gathers improvements for a minute, which a test would spend waiting.
+        os.environ.update(settings.model_copy(update={"queues": queues, "upgrade_window": 1}).to_env())  # restored with the embedded AWS
         named = {"InboxBucket": settings.inbox_bucket, "ResultsBucket": settings.results_bucket, "LedgerTable": settings.ledger_table}
         template = {
             "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},

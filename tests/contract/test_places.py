@@ -105,7 +105,9 @@ def test_status_of_the_whole_stack_and_a_redrive(stack: str, tmp_path: Path, mon
         assert sentence in seen.stdout
     assert "canary     last ran" in seen.stdout
     assert "reconciler has not run within three hours" in seen.stdout
-    for asked in (("--document", "b.pdf"), ("--tenant", "other"), ("--reason", "killed"), ("--since", "2999-01-01")):
+    unknown = escriba("redrive", "--stack", stack, "--yes", "--document", "b.pdf")
+    assert "knows no document 'b.pdf'; did you mean a.pdf?" in str(unknown.exception)
+    for asked in (("--tenant", "other"), ("--reason", "killed"), ("--since", "2999-01-01")):
         assert "Nothing that can be sent again" in escriba("redrive", "--stack", stack, "--yes", *asked).stdout
     dry = escriba("redrive", "--stack", stack, "--dry-run", "--max", 1)
     assert "1 more are over --max" in dry.stdout

@@ -19,14 +19,27 @@ def test_a_quarantined_row_waits_again(books: Books) -> None:
     planned(books.ledger, row(1), row(2))
     books.ledger.count_failure(DOC, 2, 2, 1, "timed out")
     books.recovery.resend(DOC, books.page(2))
-    books.ledger.complete(DOC, [outcome(1), outcome(2, state="QUARANTINED", generation=2, reason="timed out", result_key="")])
+    books.ledger.complete(
+        DOC, [outcome(1), outcome(2, state="QUARANTINED", generation=2, code="corrupt", reason="timed out", result_key="")]
+    )
     books.ledger.begin_assembly(DOC, 1)
     delivered = books.ledger.publish(DOC, 1, "PARTIAL")
     before = books.page(2)
+    assert before.code == "corrupt"
     books.clock.sleep(60)
     now = books.clock.now().timestamp()
     again = books.recovery.redrive(DOC, before)
-    changes = {"state": "WAITING", "generation": 3, "attempts": 0, "resends": 0, "redrives": 1, "reason": "", "failure": "", "sent_at": now}
+    changes = {
+        "state": "WAITING",
+        "generation": 3,
+        "attempts": 0,
+        "resends": 0,
+        "redrives": 1,
+        "code": "",
+        "reason": "",
+        "failure": "",
+        "sent_at": now,
+    }
     assert again == books.page(2) == replace(before, **changes)
     assert delivered is not None
     assert books.document() == replace(delivered, state="READING", waiting=1, quarantined=0, revision=2, moved_at=now, sent_at=now)
@@ -47,6 +60,17 @@ def test_a_redriven_document_is_delivered_anew(books: Books) -> None:
     assert published is not None
     assert (published.state, published.current, published.done) == ("DONE", 2, 2)
     assert books.recovery.leave(published)
+
+
+def test_a_document_is_read_under_a_mended_policy_from_then_on(books: Books) -> None:
+    """One that was delivered in part, and as it was seen; nothing else of it changes, nor of any other document."""
+    delivered = books.ended("DONE", "QUARANTINED")
+    adopted = books.recovery.adopt(delivered, "mended")
+    assert adopted == books.document() == replace(delivered, policy="mended")
+    assert books.recovery.adopt(delivered, "another") is None
+    books.recovery.redrive(DOC, books.page(2))
+    assert books.recovery.adopt(books.document(), "another") is None
+    assert books.document().policy == "mended"
 
 
 def test_two_pages_redriven_ask_for_one_revision(books: Books) -> None:

@@ -96,7 +96,7 @@ def test_an_interrupted_redrive_goes_on(tmp_path: Path) -> None:
     assert "a command was stopped" in status.stdout
     again = escriba("redrive", "--out", out, "--yes", environ=environ)
     assert again.returncode == 0, again.stderr
-    assert "Going on with 1 documents" in again.stdout
+    assert "Going on with 1 document " in again.stdout
     assert (out / "a" / "document.txt").read_text().count("shade-") == 2
 
 
