@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from escriba import models
@@ -18,14 +17,15 @@ _OLLAMA = "ollama"
 _SECONDS_PER_PAGE = 20.0
 
 
-def find_backend(wish: str, model: str, policy: Policy, *, key: str = "") -> Backend:
-    """The backend for `--vision WISH --model MODEL`; `wish` is `ollama` or a URL, `model` empty to take what is there.
+def find_backend(wish: str, model: str, policy: Policy, *, key: str = "", ollama_host: str = "") -> Backend:
+    """The backend for `--vision WISH --model MODEL`; `wish` is `ollama` or a URL, `model` empty to take what is there,
+    `ollama_host` a value of OLLAMA_HOST.
 
     An endpoint that does not answer is a backend all the same: its pages keep their CPU reading. Raises `ConfigurationError` for what a person
     must mend: no Ollama, a model that it lacks, an address outside this network that the policy does not allow.
     """
     if wish == _OLLAMA:
-        return _on_ollama(model)
+        return _on_ollama(model, ollama_host)
     if not wish.startswith(("http://", "https://")):
         raise ConfigurationError(
             f"--vision takes `ollama` or the URL of an OpenAI-compatible endpoint (http://127.0.0.1:8000/v1), not {wish!r}"
@@ -40,9 +40,9 @@ def find_backend(wish: str, model: str, policy: Policy, *, key: str = "") -> Bac
     return _backend(wish, entry, served or entry.repo, external=not own, key_secret=KEY_SECRET if key else "")
 
 
-def _on_ollama(model: str) -> Backend:
+def _on_ollama(model: str, host: str) -> Backend:
     try:
-        ollama = find_ollama(os.environ.get("OLLAMA_HOST", ""))
+        ollama = find_ollama(host)
         entry = models.for_served(model) if model else models.model(models.DEFAULT)
         known = entry.ollama if entry.ollama and (not model or model == entry.name) else model
         return _backend(ollama.base_url, entry, ollama.require(known), external=False)

@@ -30,6 +30,7 @@ def run(
     vision_key: Annotated[
         str, typer.Option(envvar="ESCRIBA_VISION_KEY", help="The endpoint's key; better left in the environment.", show_default=False)
     ] = "",
+    ollama_host: Annotated[str, typer.Option(envvar="OLLAMA_HOST", help="Where Ollama runs, if not here.", show_default=False)] = "",
     workers: Annotated[int, typer.Option(help="Handlers side by side, each with a reader process; 0: one a core.", min=0, max=64)] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a document instead of the table.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
@@ -37,7 +38,7 @@ def run(
     """Read documents with the real pipeline on an embedded AWS: no account, no Docker."""
     wishes = _policy(policy, languages)
     chosen = choose(paths)
-    backend = find_backend(vision, model, wishes, key=vision_key) if vision else None
+    backend = find_backend(vision, model, wishes, key=vision_key, ollama_host=ollama_host) if vision else None
     results = read_files(
         chosen.files,
         wishes,

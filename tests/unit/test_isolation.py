@@ -79,7 +79,7 @@ def test_a_page_knows_its_number_engine_state_and_confidence(reader: IsolatedRea
     strict = POLICY.model_copy(update={"ocr": Ocr(engine="obedient", min_confidence=0.99)})
     [page] = reader.read(path, strict, "ocr", 1, 1, 0)
     assert isinstance(page, Page)
-    assert (page.state, page.reason) == ("DEGRADED", "low confidence (0.95) and no vision backend")
+    assert (page.state, page.reason) == ("DEGRADED", "low confidence (0.95)")
 
 
 def test_one_child_serves_many_calls_and_ends_with_close(reader: IsolatedReader) -> None:
