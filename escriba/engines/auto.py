@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import cv2
 import msgspec
 
-from escriba.document import Block, Line, mean_confidence
+from escriba.document import Block, Line, Word, mean_confidence
 from escriba.engines.one_page import weight
 from escriba.engines.rapidocr import RapidOcr
 from escriba.engines.tesseract import Tesseract, data_folder
 from escriba.errors import EngineRejected
+from escriba.guards.grounding import Text, plain, tokens
 from escriba.layout.evidence import disagreement
 from escriba.layout.guided_order import COLUMNAR, ordered_by, share_in_columns
 from escriba.layout.ink import unread_share
@@ -29,13 +30,15 @@ _UNREAD = 0.05
 """Share of letter-like specks outside its words up to which Tesseract is believed to have read the page; it is sure of empty pages too."""
 _KNOWN = 0.75
 """Share of RapidOCR's words that Tesseract must have seen for its order to be taken."""
+_UNCONFIRMED = 0.98
+"""What the confidence of a number is worth at most that Tesseract did not read too: RapidOCR is as sure of a wrong digit as of a right one."""
 
 
 class Auto:
     """Implements `ports.Engine`."""
 
     name = "auto"
-    version = "1"
+    version = "2"
 
     def __init__(self) -> None:
         self._tesseract, self._rapidocr = Tesseract(), RapidOcr()
@@ -56,7 +59,7 @@ class Auto:
         if (mean_confidence(blocks) or 0.0) >= _SURE and _unread(page, blocks, policy) <= _UNREAD:
             return reading
         other = self._rapid(page, policy, [line for block in blocks for line in block.lines])
-        better = reading if weight(blocks) > weight(other.blocks) else other
+        better = reading if weight(blocks) > weight(other.blocks) else msgspec.structs.replace(other, blocks=doubted(other.blocks, blocks))
         return msgspec.structs.replace(better, disagreement=disagreement(blocks, other.blocks))
 
     def _rapid(self, page: PageSource, policy: Policy, guide: Sequence[Line]) -> Reading:
@@ -66,6 +69,22 @@ class Auto:
             if known >= _KNOWN:
                 return Reading(blocks_in_order(ordered, page.width), self._rapidocr.name)
         return Reading(blocks_from_lines(lines, page.width), self._rapidocr.name)
+
+
+def doubted(blocks: Sequence[Block], other: Sequence[Block]) -> tuple[Block, ...]:
+    """The blocks, less sure of each number (two digits and more) that the other reading of the page does not have."""
+    text = Text("\n".join(block.text for block in other))
+
+    def doubt(word: Word) -> Word:
+        numbers = [token for token in tokens(plain(word.text)) if token[0].isdigit() and len(token) > 1]
+        if word.confidence is None or all(map(text.holds_number, numbers)):
+            return word
+        return msgspec.structs.replace(word, confidence=min(word.confidence, _UNCONFIRMED))
+
+    def lines(block: Block) -> tuple[Line, ...]:
+        return tuple(msgspec.structs.replace(line, words=tuple(map(doubt, line.words))) for line in block.lines)
+
+    return tuple(msgspec.structs.replace(block, lines=lines(block)) for block in blocks)
 
 
 def _unread(page: PageSource, blocks: Sequence[Block], policy: Policy) -> float:

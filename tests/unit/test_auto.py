@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from escriba.document import BoundingBox, Line, Page, Word
+from escriba.document import Block, BoundingBox, Line, Page, Word
 from escriba.engines import auto, load
 from escriba.engines.one_page import read_page
 from escriba.engines.tesseract import orientation
@@ -28,6 +28,7 @@ from escriba.layout.spacing import respaced
 from escriba.policy import Ocr, Policy
 from escriba.ports import Engine
 
+BOX = BoundingBox(0, 0, 1, 1)
 POLICY = Policy(languages=("eng",), ocr=Ocr(engine="auto"))
 LEFT = (
     "The harbour moved forty thousand crates that year and the clerks wrote each of them into a book by hand before the tide turned "
@@ -248,3 +249,15 @@ def test_unread_ink_shows() -> None:
     assert unread_share(gray, words, scale) < 0.02
     assert unread_share(gray, [box for box in words if box.x1 < 250], scale) == pytest.approx(0.5, abs=0.12)
     assert unread_share(np.full_like(gray, 255), words, scale) == 0.0
+
+
+def test_a_number_that_only_one_of_two_reads_is_doubted() -> None:
+    """RapidOCR is as sure of a wrong digit as of a right one; words, and numbers that Tesseract groups otherwise, keep their confidence."""
+
+    def block(text: str) -> Block:
+        return Block("paragraph", BOX, (Line(BOX, tuple(Word(word, BOX, 1.0) for word in text.split())),))
+
+    [found] = auto.doubted([block("Total 112,73 de 2024 no 17 e 9")], [block("Total 112.73 de 2O24 no 17")])
+    assert [(word.text, word.confidence) for word in found.lines[0].words if word.confidence != 1.0] == [("2024", 0.98)]
+    [alone] = auto.doubted([block("n.º 4471")], [])
+    assert [word.confidence for word in alone.lines[0].words] == [1.0, 0.98]

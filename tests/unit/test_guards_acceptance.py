@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from escriba.document import Block, BoundingBox, Line, Word
 from escriba.guards import acceptance
 from escriba.guards.acceptance import NAMES, judge
+from escriba.guards.grounding import Sight, tokens
 from escriba.policy import Ocr, Policy, Vision
 from escriba.vision import Answer, FinishReason, Parsed, Region, Said, Verdict
 
@@ -78,6 +79,7 @@ def test_a_true_answer_is_believed() -> None:
     [
         ("Évora", "EVORA"),
         ("preferência", "prefe-\nrência"),
+        ("Rua", "Ru-\na"),
         ("509 882 741", "509882741"),
         ("fresco", "freſco"),
         ("Fermento", "Fer mento"),
@@ -110,6 +112,12 @@ def test_another_number_is_a_contradiction(old: str, new: str) -> None:
     found = verdict(INVOICE.replace(old, new))
     assert found.refused == "contradicted"
     assert not any(digit in found.reason for digit in "0123456789")
+
+
+def test_a_word_that_a_hyphen_cuts_is_one_word() -> None:
+    """At the end of a line in the answer, and in CPU OCR's reading; within a line it stays two."""
+    assert tokens("ca-\nsa e bem-vindo") == ["casa", "e", "bem", "vindo"]
+    assert [seen.text for seen in Sight(read("uma ca-\nsa branca")).seen] == ["uma", "casa", "branca"]
 
 
 def test_a_number_that_cpu_ocr_was_unsure_of_contradicts_nothing() -> None:

@@ -6,12 +6,13 @@ import random
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from escriba.guards.repetition import Watch, loops
 
 LETTER = "Exmo. Senhor,\nvimos por este meio confirmar a encomenda n.º 4471 de 12 de março.\n"
+SHUFFLED = random.Random(1)
 ROW = "<tr><td>Parafuso M8</td><td>12</td><td>0,35</td></tr>"
 
 LOOPS = {
@@ -26,9 +27,7 @@ LOOPS = {
     "a Markdown row": "| Parafuso M8 | 12 | 0,35 |\n" * 120,
     "a row that counts": "".join(f"| {n} | Parafuso M8 | 0,35 |\n" for n in range(1, 150)),
     "empty cells": "<table>" + "<tr>" + "<td></td>" * 1000,
-    "the same in another order": " ".join(
-        random.Random(1).choice(["o preço do pão", "a hora do dia", "um dia de sol"]) for _ in range(400)
-    ),
+    "the same in another order": " ".join(SHUFFLED.choice(["o preço do pão", "a hora do dia", "um dia de sol"]) for _ in range(400)),
     "Chinese": "发票号码" * 500,
 }
 PAGES = {
@@ -78,6 +77,7 @@ def test_a_loop_is_noticed_long_before_the_limit(name: str) -> None:
     assert watch.feed("and now something else entirely")
 
 
+@settings(max_examples=40)
 @given(st.sampled_from([*LOOPS.values(), *PAGES.values()]), st.lists(st.integers(1, 40), min_size=1, max_size=20))
 def test_pieces_do_not_matter(text: str, sizes: list[int]) -> None:
     """However a text is cut into pieces, the verdict is that of the whole."""
