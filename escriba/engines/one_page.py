@@ -41,16 +41,16 @@ def read_page(number: int, route: Route, shape: PageSource, engine: Engine, poli
         blocks=tuple(reading.blocks),
         links=reading.links,
         fields=reading.fields,
-        evidence=_evidence(reading, upright, policy) if route == "ocr" else None,
+        evidence=_evidence(reading, upright, reading.engine or engine.name, policy) if route == "ocr" else None,
     )
     reason = shape.flaw or shortcoming(page, page.evidence.ink if page.evidence else 0.0, policy)
     return msgspec.structs.replace(page, state="DEGRADED", reason=reason) if reason else page
 
 
-def _evidence(reading: Reading, upright: PageSource, policy: Policy) -> Evidence:
+def _evidence(reading: Reading, upright: PageSource, engine: str, policy: Policy) -> Evidence:
     # Ink without words is measured at a resolution of its own, from which the policy's threshold was taken.
     picture = upright.image(policy.ocr.dpi if reading.blocks else _INK_DPI)
-    return evidence(picture, reading.blocks, upright.width, reading.disagreement)
+    return evidence(picture, reading.blocks, upright.width, engine, reading.disagreement)
 
 
 def _read(route: Route, shape: PageSource, engine: Engine, policy: Policy) -> tuple[Reading, int]:
