@@ -16,8 +16,8 @@ BlockKind = Literal["heading", "paragraph", "list_item", "table", "footnote", "p
 FieldKind = Literal["text", "checkbox", "radio", "choice", "signature", "button"]
 
 
-SURE = 0.9
-"""An engine's confidence from which it is sure of a word."""
+_SURE, _SURE_OF_OTHERS = {"rapidocr": 0.95, "tesseract": 0.7}, 0.9
+"""Confidence from which an engine is sure of a word: below it half of the words are wrong (docs/reading-quality.md, "The cascade")."""
 
 
 class BoundingBox(msgspec.Struct, frozen=True, array_like=True):
@@ -184,3 +184,15 @@ def mean_confidence(blocks: Sequence[Block]) -> float | None:
     words = [(len(w.text), w.confidence) for b in blocks for line in b.lines for w in line.words if w.confidence is not None]
     weight = sum(length for length, _ in words)
     return round(sum(length * confidence for length, confidence in words) / weight, 4) if weight else None
+
+
+def is_sure(word: Word, engine: str) -> bool:
+    """Whether the engine that read a word is sure of it: each has its own scale."""
+    return (word.confidence or 0.0) >= _SURE.get(engine, _SURE_OF_OTHERS)
+
+
+def sure_share(words: Iterable[Word], engine: str) -> float:
+    """Share (0 to 1) of the characters whose word the engine is sure of; 0 without words."""
+    lengths = [(len(word.text), is_sure(word, engine)) for word in words]
+    total = sum(length for length, _ in lengths)
+    return sum(length for length, sure in lengths if sure) / total if total else 0.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from escriba.document import SURE, BoundingBox, Evidence, Line, Page
+from escriba.document import BoundingBox, Evidence, Line, Page, sure_share
 from escriba.layout.columns_read_across import lines_across
 from escriba.policy import Ocr, Policy
 from escriba.vision import Cause, Region
 
-COEFFICIENTS = {"unsure": 0.59, "across": 0.339, "unread": 0.184}
+COEFFICIENTS = {"unsure": 0.519, "across": 0.324, "unread": 0.111}
 """Expected share of wrong characters for each evidence, fitted on the tuning half (even SHA-256) of the development scans by
 `escriba eval cascade --data ../shared/data/scans --fit`; docs/reading-quality.md, "The cascade", says which other evidences were tried."""
 _BLANK = Ocr().max_blank_ink
@@ -26,8 +26,8 @@ _HARD = 0.5  # share of a line's characters in doubtful words from which the lin
 
 def features(page: Page) -> dict[str, float]:
     """What `expected_error` weighs, from 0 to 1: characters of doubtful words, of lines read across columns, and specks not read."""
-    seen = page.evidence or Evidence(sure=1.0)
-    return {"unsure": 1 - seen.sure, "across": seen.across, "unread": seen.unread}
+    seen = page.evidence or Evidence()
+    return {"unsure": 1 - sure_share(page.words(), page.engine), "across": seen.across, "unread": seen.unread}
 
 
 def expected_error(page: Page) -> float:
@@ -62,7 +62,7 @@ def _cause(page: Page, seen: Evidence) -> Cause:
         return "formula"
     found = features(page)
     cause = _CAUSES[max(found, key=lambda name: COEFFICIENTS[name] * found[name])]
-    differ = cause == "low_confidence" and (seen.disagreement or 0.0) >= _DIFFER and seen.sure >= 1 - _HARD
+    differ = cause == "low_confidence" and (seen.disagreement or 0.0) >= _DIFFER and found["unsure"] <= _HARD
     return "disagreement" if differ else cause
 
 
@@ -70,7 +70,7 @@ def _crops(page: Page, seen: Evidence) -> tuple[BoundingBox, ...]:
     """The hard places with a margin, from top to bottom, no line cut; none where the page had better be sent whole."""
     lines = [line for block in page.blocks for line in block.lines]
     across = lines_across(lines)
-    hard = [line.box for i, line in enumerate(lines) if i in across or _doubt(line) >= _HARD]
+    hard = [line.box for i, line in enumerate(lines) if i in across or _doubt(line, page.engine) >= _HARD]
     boxes = _joined([*hard, *seen.unread_at], _height(lines))
     while boxes != (grown := _joined([_with_lines(box, lines) for box in boxes], _height(lines))):
         boxes = grown
@@ -79,7 +79,7 @@ def _crops(page: Page, seen: Evidence) -> tuple[BoundingBox, ...]:
     if _length(outside) < (1 - _MOST) * _length(lines) or sum(map(_area, boxes)) > _MOST * _area(printed):
         return ()
     # What would be left: characters in doubt here and there, of which no line has many.
-    left = COEFFICIENTS["unsure"] * sum(_doubt(line) * _length([line]) for line in outside) / _length(lines)
+    left = COEFFICIENTS["unsure"] * sum(_doubt(line, page.engine) * _length([line]) for line in outside) / _length(lines)
     if left > _LEFT * expected_error(page):
         return ()
     margin = _MARGIN * _height(lines)
@@ -98,10 +98,9 @@ def _length(lines: Sequence[Line]) -> int:
     return sum(len(word.text) for line in lines for word in line.words)
 
 
-def _doubt(line: Line) -> float:
+def _doubt(line: Line, engine: str) -> float:
     """The share of its characters in words of which the engine is not sure."""
-    doubtful = sum(len(word.text) for word in line.words if (word.confidence or 0.0) < SURE)
-    return doubtful / max(_length([line]), 1)
+    return 1 - sure_share(line.words, engine)
 
 
 def _height(lines: Sequence[Line]) -> float:

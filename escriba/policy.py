@@ -61,7 +61,7 @@ class Vision(_Section):
     )
     deadline_seconds: float = Field(default=120.0, gt=0, description="after so long the CPU reading stands, for interactive pages")
     batch_deadline_seconds: float = Field(default=14_400.0, gt=0, description="the same for batch pages")
-    threshold: float = Field(default=0.15, ge=0, description="expected share of wrong characters from which a page is hard")
+    threshold: float = Field(default=0.1, ge=0, description="expected share of wrong characters from which a page is hard")
     crops: bool = Field(default=True, description="whether the hard part of a page is sent alone where that is enough")
     max_tokens: int = Field(default=4096, ge=64, description="the longest answer that is waited for, tokens")
     attempts: int = Field(

@@ -18,9 +18,9 @@ _SECONDS_PER_PAGE = 20.0
 
 
 def find_backend(wish: str, model: str, policy: Policy, *, key: str = "", ollama_host: str = "") -> Backend:
-    """The backend for `--vision WISH --model MODEL`; `wish` is `ollama` or a URL, `model` empty to take what is there,
-    `ollama_host` a value of OLLAMA_HOST.
+    """The backend for `--vision WISH --model MODEL`.
 
+    `wish` is `ollama` or a URL, `model` empty to take what is there, `ollama_host` a value of OLLAMA_HOST.
     An endpoint that does not answer is a backend all the same: its pages keep their CPU reading. Raises `ConfigurationError` for what a person
     must mend: no Ollama, a model that it lacks, an address outside this network that the policy does not allow.
     """

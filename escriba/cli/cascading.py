@@ -16,12 +16,13 @@ from rich.console import Console
 from escriba.cli.reading import read_files
 from escriba.cli.tables import print_rows
 from escriba.document import Document, Page
+from escriba.engines.vision import VisionClient
 from escriba.errors import ConfigurationError
 from escriba.escalation import expected_error, features
-from escriba.evaluation.cascade import Figure, Summary, Trial, summary
+from escriba.evaluation.calibration import Reading, calibration
+from escriba.evaluation.cascade import MEASURES, Figure, Summary, Trial, captured, summary
 from escriba.evaluation.cascade_files import write_cascade
 from escriba.evaluation.cascade_fit import fit
-from escriba.evaluation.served import Served
 from escriba.evaluation.split import Half, document_of
 from escriba.evaluation.texts import score_scan
 from escriba.evaluation.truth_server import MODEL, key_of, truth_server
@@ -36,6 +37,8 @@ _SIDE = 1288
 _PROMPT = "Transcribe this page."
 _SECONDS = 30.0
 _MAX_TOKENS = 16_384
+_PATIENCE = 300.0
+"""Seconds a page may take here: a page left out because the machine was busy would bend the curve."""
 _HALVES: tuple[Half, ...] = ("tuning", "reporting")
 
 
@@ -48,7 +51,7 @@ def run(data: Path, out: Path, *, policy: Path | None, kind: str, limit: int, wo
         pages = _read(truths, wishes, out, workers=workers, quiet=json)
         trials = _tried(pages, reader, wishes)
     if fitting:
-        _fit([trial for trial in trials if trial.half == "tuning"])
+        _fit([(page, truth, trial) for (truth, page), trial in zip(pages, trials, strict=True) if trial.half == "tuning"])
         return
     summaries = {half: summary(part, wishes.vision.threshold) for half in _HALVES if (part := [t for t in trials if t.half == half])}
     try:
@@ -65,7 +68,9 @@ def run(data: Path, out: Path, *, policy: Path | None, kind: str, limit: int, wo
 
 def _read(truths: Sequence[Truth], wishes: Policy, out: Path, *, workers: int, quiet: bool) -> list[tuple[Truth, Page]]:
     """The documents that are one page read by OCR, as the pipeline reads them without a vision model; `out/readings` keeps them."""
-    alone = wishes.model_copy(update={"vision": wishes.vision.model_copy(update={"enabled": False})})
+    vision = wishes.vision.model_copy(update={"enabled": False})
+    limits = wishes.limits.model_copy(update={"page_seconds": max(_PATIENCE, wishes.limits.page_seconds)})
+    alone = wishes.model_copy(update={"vision": vision, "limits": limits})
     results = read_files([truth.document for truth in truths], alone, out / "readings", workers=workers, quiet=quiet)
     pages = []
     for truth, result in zip(truths, results, strict=True):
@@ -82,7 +87,7 @@ def _read(truths: Sequence[Truth], wishes: Policy, out: Path, *, workers: int, q
 
 def _tried(pages: Sequence[tuple[Truth, Page]], reader: IsolatedReader, wishes: Policy) -> list[Trial]:
     served: dict[str, str] = {}
-    with truth_server(served) as url, closing(Served(url)) as model:
+    with truth_server(served) as url, VisionClient(url) as model:
         trials = []
         for truth, page in pages:
             image = reader.picture(truth.document, wishes, 1, _SIDE, page.turned)
@@ -114,9 +119,10 @@ def _trial(truth: Truth, page: Page, image: bytes, model: VisionModel) -> Trial:
     )
 
 
-def _fit(trials: Sequence[Trial]) -> None:
-    """Print the coefficients for `escalation.py`."""
-    if len({trial.document for trial in trials}) < 2:  # noqa: PLR2004
+def _fit(tuning: Sequence[tuple[Page, Truth, Trial]]) -> None:
+    """Print the coefficients for `escalation.py`, and what confidences are worth, from which `document.py` says who is sure."""
+    trials = [trial for _, _, trial in tuning]
+    if len({trial.document for trial in trials}) < 2:  # noqa: PLR2004  (one to leave out, one to fit on)
         raise ConfigurationError("coefficients are fitted on the tuning half, which needs two documents at least")
     found = fit([trial.features for trial in trials], [trial.cer for trial in trials], [trial.document for trial in trials])
     sys.stdout.write(f"{jsonlib.dumps(found.coefficients, indent=4)}\n")
@@ -124,6 +130,14 @@ def _fit(trials: Sequence[Trial]) -> None:
         f"fitted on {len(trials)} pages of the tuning half; root mean square error of the CER {found.fitted:.3f}, "
         f"{found.left_out:.3f} on pages left out\n"
     )
+    left_out = [msgspec.structs.replace(trial, expected=told) for trial, told in zip(trials, found.predictions, strict=True)]
+    areas = ", ".join(f"{measure.upper()} {_percent(captured(left_out, measure))} %" for measure in MEASURES)
+    sys.stdout.write(f"area on pages left out: {areas}\n\n")
+    # Words of a script that an engine does not know tell nothing of its scale.
+    known = [(page, truth) for page, truth, _ in tuning if not score_scan(truth.text() or "", "").cjk]
+    steps = calibration(Reading(page.engine, tuple(page.words()), truth.text() or "") for page, truth in known)
+    rows = [(step.engine, f"{step.low:g} to {step.high:g}", str(step.words), _percent(step.wrong)) for step in steps]
+    print_rows("What confidences are worth", ["engine", "confidence", "words", "% of characters in wrong ones"], rows, [])
 
 
 def _print(half: Half, found: Summary) -> None:

@@ -42,16 +42,16 @@ def read_page(number: int, route: Route, shape: PageSource, engine: Engine, poli
         blocks=tuple(reading.blocks),
         links=reading.links,
         fields=reading.fields,
-        evidence=_evidence(reading, upright, policy) if route == "ocr" else None,
+        evidence=_evidence(reading, upright, reading.engine or engine.name, policy) if route == "ocr" else None,
     )
     reason = flaw or shortcoming(page, page.evidence.ink if page.evidence else 0.0, policy)
     return msgspec.structs.replace(page, state="DEGRADED", reason=reason) if reason else page
 
 
-def _evidence(reading: Reading, upright: PageSource, policy: Policy) -> Evidence:
+def _evidence(reading: Reading, upright: PageSource, engine: str, policy: Policy) -> Evidence:
     # Ink without words is measured at a resolution of its own, from which the policy's threshold was taken.
     picture = upright.image(policy.ocr.dpi if reading.blocks else _INK_DPI)
-    found = evidence(picture, reading.blocks, upright.width, reading.disagreement)
+    found = evidence(picture, reading.blocks, upright.width, engine, reading.disagreement)
     return msgspec.structs.replace(found, flawed=bool(upright.flaw))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 MODEL = "truth"
 _LARGEST = 64 << 20  # bytes of one question
-_NO_IMAGE, _UNKNOWN, _WHERE = 400, 404, "/v1/chat/completions"
+_NO_IMAGE, _NO_TRUTH, _UNKNOWN, _WHERE = 400, 400, 404, "/v1/chat/completions"
 
 
 def key_of(image: bytes) -> str:
@@ -26,7 +26,7 @@ def key_of(image: bytes) -> str:
 def truth_server(truths: Mapping[str, str]) -> Iterator[str]:
     """The base URL of a server on loopback that answers an image with its truth (`key_of` to text), until the block ends.
 
-    `truths` may grow meanwhile. An image that is not in it gets 404: a gap must show, not score.
+    `truths` may grow meanwhile. An image that is not in it is refused: a gap must show, not score.
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answers", (_Answers,), {"truths": truths}))
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -64,7 +64,7 @@ class _Answers(BaseHTTPRequestHandler):
             return
         truth = self.truths.get(key_of(image))
         if truth is None:
-            self._refuse(_UNKNOWN, "no truth is known for this image")
+            self._refuse(_NO_TRUTH, "no truth is known for this image")
         elif question.get("stream"):
             self._stream(truth)
         else:

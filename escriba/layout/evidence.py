@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from escriba.document import SURE, Block, BoundingBox, Evidence, Line, Word
+from escriba.document import Block, BoundingBox, Evidence, Line, Word, sure_share
 from escriba.layout.columns_read_across import White, across_share, tabular_share, wide_whites
 from escriba.layout.ink import ink_share, inked, letter_specks
 
@@ -27,8 +27,8 @@ _CJK = (("\u3040", "\u30ff"), ("\u3400", "\u9fff"), ("\uf900", "\ufaff"))
 _OPERATOR = re.compile(r"[=+±÷<>≤≥≠≈∑∫∏√∞∂∇∈→⇒^_{}\\|\u00d7\u2212\u0391-\u03a9\u03b1-\u03c9]")  # times, minus, Greek
 
 
-def evidence(rgb: Any, blocks: Sequence[Block], width: float, disagreement: float | None = None) -> Evidence:
-    """What a page's picture, uint8 (height, width, 3), and what was read of it (boxes in points, on a page so many points wide) show together."""
+def evidence(rgb: Any, blocks: Sequence[Block], width: float, engine: str, disagreement: float | None = None) -> Evidence:
+    """What a page's picture, uint8 (height, width, 3), and what an engine read of it (boxes in points, on a page so many points wide) show together."""
     lines = [line for block in blocks for line in block.lines]
     words = [word for line in lines for word in line.words]
     told = None if disagreement is None else round(disagreement, _DIGITS)
@@ -38,13 +38,14 @@ def evidence(rgb: Any, blocks: Sequence[Block], width: float, disagreement: floa
     ink = inked(gray)
     specks = letter_specks(ink, height)
     read = specks.within([word.box for word in words], scale, height, gray.shape)
+    sure = sure_share(words, engine)
     shares: dict[str, Any] = {
         "ink": ink_share(gray),
         "unread": float(1 - read.mean()) if len(read) else 0.0,
-        "sure": sure_share(words),
+        "sure": sure,
         "tabular": tabular_share(lines, unruled(list(wide_whites(lines)), lines, ink, height, scale)),
         "across": across_share(lines),
-        "handwriting": handwriting(int(read.sum()), words),
+        "handwriting": handwriting(int(read.sum()) / sum(len(word.text) for word in words), sure),
         "formulae": formulae_share(lines),
     }
     unread_at = crowds(specks.stats[~read], height, scale)
@@ -60,12 +61,6 @@ def _shrunk(rgb: Any, words: Sequence[Word], width: float) -> tuple[Any, float, 
     if ratio < 1:
         gray = cv2.resize(gray, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
     return gray, gray.shape[1] / width, height * ratio
-
-
-def sure_share(words: Sequence[Word]) -> float:
-    """Share (0 to 1) of the characters whose word the engine is sure of; 0 without words."""
-    total = sum(len(word.text) for word in words)
-    return sum(len(word.text) for word in words if (word.confidence or 0.0) >= SURE) / total if total else 0.0
 
 
 def disagreement(one: Sequence[Block], other: Sequence[Block]) -> float | None:
@@ -127,11 +122,9 @@ def _around(stats: Any, scale: float) -> BoundingBox:
     return BoundingBox(*(round(float(side) / scale, 2) for side in (left, top, right, bottom)))
 
 
-def handwriting(specks: int, words: Sequence[Word]) -> float:
-    """How likely (0 to 1) words are handwritten that have so many specks as large as letters: those of a hand are joined, and engines doubt them."""
-    joined = _between(specks / sum(len(word.text) for word in words), *_JOINED)
-    doubted = _between(1 - sure_share(words), *_DOUBTED)
-    return math.sqrt(joined * doubted)
+def handwriting(specks: float, sure: float) -> float:
+    """How likely (0 to 1) words are handwritten that have so many specks as large as letters a character: those of a hand are joined, and doubted."""
+    return math.sqrt(_between(specks, *_JOINED) * _between(1 - sure, *_DOUBTED))
 
 
 def _between(value: float, none: float, full: float) -> float:

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from escriba.engines.vision import VisionClient
 from escriba.errors import EngineRejected, EngineUnavailable
-from escriba.evaluation.served import Served
 from escriba.evaluation.truth_server import MODEL, key_of, truth_server
 from escriba.vision import Question
 
@@ -29,10 +29,10 @@ def question(image: bytes) -> Question:
 
 def test_the_image_brings_its_truth_to_the_letter(url: str) -> None:
     """Through a real client and a real socket; another image brings nothing."""
-    with closing(Served(url)) as model:
+    with VisionClient(url) as model:
         answer = model.ask(question(b"an image"), 10)
         assert (answer.text, answer.finish, answer.model) == (TRUTH, "stop", MODEL)
-        with pytest.raises(EngineRejected, match="status 404"):
+        with pytest.raises(EngineRejected, match="refuses"):
             model.ask(question(b"another image"), 10)
 
 
@@ -65,7 +65,7 @@ def test_what_holds_no_image_is_refused(url: str, body: bytes) -> None:
     with closing(HTTPConnection(urlsplit(url).netloc, timeout=10)) as connection:
         connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
         assert connection.getresponse().status == 400
-    with closing(Served(url)) as model:
+    with VisionClient(url) as model:
         assert model.ask(question(b"an image"), 10).text == TRUTH
 
 
@@ -73,5 +73,5 @@ def test_a_server_that_is_gone_is_unavailable() -> None:
     """Once the block has ended nobody listens."""
     with truth_server({}) as address:
         pass
-    with closing(Served(address)) as model, pytest.raises(EngineUnavailable):
+    with VisionClient(address) as model, pytest.raises(EngineUnavailable):
         model.ask(question(b"an image"), 5)

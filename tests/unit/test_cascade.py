@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from escriba.document import BoundingBox, Word
+from escriba.evaluation.calibration import Reading, calibration
 from escriba.evaluation.cascade import Trial, area, at_threshold, best, captured, curve, expected, summary, with_interval
 from escriba.evaluation.cascade_files import write_cascade
 from escriba.evaluation.cascade_fit import fit
@@ -120,14 +122,14 @@ def test_files_hold_the_pages_the_curves_and_a_picture(tmp_path: Path) -> None:
 
 
 def test_the_fit_finds_what_made_the_errors_and_never_a_negative_coefficient() -> None:
-    """Sixty pages whose errors are 0.5 a + 0.2 b, with some noise; c goes against them and gets 0."""
+    """Sixty pages whose errors are 0.5 a + 0.2 b - 0.03 c, with some noise: more evidence may never mean fewer errors, so that c gets 0."""
     chance = np.random.default_rng(5)
-    rows = [{"a": a, "b": b, "c": 1 - a} for a, b in chance.random((60, 2))]
-    errors = [0.5 * row["a"] + 0.2 * row["b"] + float(chance.normal(0, 0.01)) for row in rows]
+    rows = [{"a": a, "b": b, "c": c} for a, b, c in chance.random((60, 3))]
+    errors = [0.5 * row["a"] + 0.2 * row["b"] - 0.03 * row["c"] + float(chance.normal(0, 0.01)) for row in rows]
     found = fit(rows, errors, [str(n) for n in range(60)])
     assert found.coefficients["a"] == pytest.approx(0.5, abs=0.05)
     assert found.coefficients["b"] == pytest.approx(0.2, abs=0.05)
-    assert 0 <= found.coefficients["c"] < 0.03
+    assert found.coefficients["c"] == 0
     assert found.fitted <= found.left_out < 0.03
 
 
@@ -137,3 +139,17 @@ def test_pages_of_one_document_are_left_out_together() -> None:
     together = fit(rows, [0.5] * 4 + [0.0] * 4, ["one"] * 4 + ["two"] * 4)
     apart = fit(rows, [0.5] * 4 + [0.0] * 4, [str(n) for n in range(8)])
     assert together.left_out > apart.left_out
+
+
+def test_confidences_are_worth_what_the_truth_says() -> None:
+    """By engine and step; each true word is found once, case and punctuation apart."""
+    box = BoundingBox(0, 0, 1, 1)
+    words = [
+        Word(text, box, confidence) for text, confidence in (("Rope", 0.96), ("rope,", 0.97), ("anch0r", 0.6), ("--", 0.1), ("quay", 0.6))
+    ]
+    found = calibration([Reading("rapidocr", words, "Rope anchor quay"), Reading("tesseract", words[:1], "rope")])
+    assert [(step.engine, step.low, step.words, step.wrong) for step in found] == [
+        ("rapidocr", 0.5, 2, 0.6),
+        ("rapidocr", 0.95, 2, 0.5),
+        ("tesseract", 0.95, 1, 0),
+    ]

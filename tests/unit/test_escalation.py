@@ -11,8 +11,8 @@ from escriba.escalation import COEFFICIENTS, expected_error, regions
 from escriba.policy import Policy, Vision
 from tests.unit.test_evidence import line
 
-POLICY = Policy(vision=Vision(threshold=0.15))
-GOOD = Evidence(ink=0.05, sure=0.99)
+POLICY, LOW = (Policy(vision=Vision(threshold=threshold)) for threshold in (0.15, 0.05))
+GOOD = Evidence(ink=0.05, sure=1.0)
 
 
 def page(lines: list[Line], evidence: Evidence | None = GOOD) -> Page:
@@ -45,7 +45,7 @@ def test_a_page_without_words_is_asked_about_only_where_there_is_ink() -> None:
 
 def test_nobody_is_asked_below_the_policys_threshold_or_against_its_wish() -> None:
     """The same page at two thresholds, and with vision switched off."""
-    doubtful = page(paragraph(confidence=0.5), replace(GOOD, sure=0.6))
+    doubtful = page(paragraph(count=12) + paragraph(260, 8, confidence=0.5))
     assert 0.2 < expected_error(doubtful) < 0.3
     assert regions(doubtful, POLICY) != ()
     assert regions(doubtful, Policy(vision=Vision(threshold=0.4))) == ()
@@ -54,23 +54,25 @@ def test_nobody_is_asked_below_the_policys_threshold_or_against_its_wish() -> No
 
 def test_each_cause_has_its_name() -> None:
     """What weighs most, by its most telling name; a hand is read as a whole page."""
-    bad = paragraph(confidence=0.5)
-    for name, evidence in {
-        "low_confidence": replace(GOOD, sure=0.3),
-        "disagreement": replace(GOOD, sure=0.6, disagreement=0.8),
-        "handwriting": replace(GOOD, sure=0.3, handwriting=0.9),
-        "formula": replace(GOOD, sure=0.5, formulae=0.7),
-        "table": replace(GOOD, across=0.8),
-        "unread": replace(GOOD, unread=0.95),
-    }.items():
-        [region] = regions(page(bad, evidence), POLICY)
+    bad, good = paragraph(confidence=0.5), paragraph()
+    doubtful = [Line.of(replace(word, confidence=0.5 if n < 2 else 0.99) for n, word in enumerate(each.words)) for each in paragraph()]
+    for name, lines, evidence in (
+        ("low_confidence", bad, GOOD),
+        ("disagreement", doubtful, replace(GOOD, disagreement=0.8)),
+        ("low_confidence", bad, replace(GOOD, disagreement=0.8)),
+        ("handwriting", bad, replace(GOOD, handwriting=0.9)),
+        ("formula", bad, replace(GOOD, formulae=0.7)),
+        ("table", good, replace(GOOD, across=0.8)),
+        ("unread", good, replace(GOOD, unread=0.95)),
+    ):
+        [region] = regions(page(lines, evidence), LOW)
         assert (region.cause, region.box) == (name, None)
 
 
 def test_the_hard_part_alone_is_sent_where_that_is_enough() -> None:
-    """Five doubtful lines at the foot of a page: one box around them with a margin, no good line cut."""
-    lines = paragraph(count=15) + paragraph(400, 5, confidence=0.4)
-    hard = page(lines, replace(GOOD, sure=0.7))
+    """Seven doubtful lines at the foot of a page: one box around them with a margin, no good line cut."""
+    lines = paragraph(count=15) + paragraph(400, 7, confidence=0.4)
+    hard = page(lines)
     [region] = regions(hard, POLICY)
     assert region.cause == "low_confidence"
     assert region.box is not None
@@ -82,20 +84,32 @@ def test_the_hard_part_alone_is_sent_where_that_is_enough() -> None:
 
 def test_most_of_a_page_is_sent_as_the_page() -> None:
     """Where the crops would hold more than half of the characters; and where nothing is hard but the sum of small doubts."""
-    mostly = page(paragraph(count=6) + paragraph(160, 14, confidence=0.4), replace(GOOD, sure=0.3))
+    mostly = page(paragraph(count=6) + paragraph(160, 14, confidence=0.4))
     assert [region.box for region in regions(mostly, POLICY)] == [None]
-    spread = page(paragraph(), replace(GOOD, sure=0.7))
-    assert [region.box for region in regions(spread, POLICY)] == [None]
+    spread = [Line.of(replace(word, confidence=0.5 if n < 2 else 0.99) for n, word in enumerate(each.words)) for each in paragraph()]
+    assert [region.box for region in regions(page(spread), POLICY)] == [None]
+
+
+def test_crops_that_would_leave_too_much_behind_are_not_sent() -> None:
+    """Four lines are hard; of each of the others four tenths are in doubt, which no crop would mend."""
+    half_sure = [
+        Line.of(replace(word, confidence=0.5 if n < 3 else 0.99) for n, word in enumerate(each.words)) for each in paragraph(count=16)
+    ]
+    hard = page(half_sure + paragraph(400, 4, confidence=0.4))
+    assert [region.box for region in regions(hard, POLICY)] == [None]
 
 
 def test_unread_ink_is_cut_out_where_it_stands() -> None:
-    """A place without a word, and the lines that it touches."""
-    seen = replace(GOOD, unread=0.9, unread_at=(BoundingBox(30, 470, 200, 520),))
-    [region] = regions(page(paragraph(), seen), POLICY)
+    """A place without a word, and all of the line that it touches."""
+    seen = replace(GOOD, unread=0.9, unread_at=(BoundingBox(30, 405, 200, 520),))
+    [region] = regions(page(paragraph(), seen), LOW)
     assert region.cause == "unread"
     assert region.box is not None
-    assert (region.box.x0, region.box.y0) < (30, 470)
-    assert (region.box.x1, region.box.y1) > (200, 520)
+    [touched] = [each for each in paragraph() if each.box.y1 > 405]
+    assert region.box.x0 < touched.box.x0
+    assert region.box.y0 < touched.box.y0
+    assert region.box.x1 > touched.box.x1
+    assert region.box.y1 > 520
 
 
 def test_two_columns_read_as_one_are_cut_out_whole() -> None:
@@ -112,7 +126,7 @@ def test_there_are_never_more_than_three_crops_and_none_lies_in_another() -> Non
     """Four hard lines apart on a long page become three boxes, the nearest two joined."""
     hard = {0, 3, 20, 45}
     lines = [line("the harbour moved forty thousand crates", 20, 20 + 12 * n, confidence=0.3 if n in hard else 0.99) for n in range(48)]
-    found = regions(page(lines, replace(GOOD, sure=0.7)), POLICY)
+    found = regions(page(lines), Policy(vision=Vision(threshold=0.03)))
     assert [round(region.box.y0) for region in found if region.box is not None] == [17, 257, 557]
     first = found[0].box
     assert first is not None
@@ -122,23 +136,24 @@ def test_there_are_never_more_than_three_crops_and_none_lies_in_another() -> Non
 _SHARES = st.floats(0, 1)
 
 
-@given(_SHARES, _SHARES, _SHARES, _SHARES)
-def test_more_evidence_never_means_fewer_errors(sure: float, across: float, unread: float, more: float) -> None:
+@given(st.integers(0, 20), _SHARES, _SHARES, _SHARES)
+def test_more_evidence_never_means_fewer_errors(doubtful: int, across: float, unread: float, more: float) -> None:
     """Every coefficient is positive, and the expectation stays a share."""
     assert all(value > 0 for value in COEFFICIENTS.values())
-    some = page(paragraph(), Evidence(ink=0.05, sure=sure, across=across, unread=unread))
+    lines = paragraph(count=20 - doubtful) + paragraph(20 + 20 * (20 - doubtful), doubtful, confidence=0.5)
+    some = page(lines, Evidence(ink=0.05, across=across, unread=unread))
     assert 0 <= expected_error(some) <= 1
     for name in ("across", "unread"):
-        worse = page(paragraph(), replace(some.evidence, **{name: max(getattr(some.evidence, name), more)}))
+        worse = page(lines, replace(some.evidence, **{name: max(getattr(some.evidence, name), more)}))
         assert expected_error(worse) >= expected_error(some)
-    assert expected_error(page(paragraph(), replace(some.evidence, sure=min(sure, more)))) >= expected_error(some)
+    assert expected_error(page([*lines, *paragraph(500, 3, confidence=0.1)], some.evidence)) >= expected_error(some) - 1e-9 * doubtful
 
 
 @given(st.lists(st.tuples(st.floats(0, 350), st.floats(0, 580), st.floats(0, 1)), max_size=25), _SHARES, _SHARES)
-def test_boxes_lie_on_the_page_whatever_was_read(places: list[tuple[float, float, float]], sure: float, unread: float) -> None:
+def test_boxes_lie_on_the_page_whatever_was_read(places: list[tuple[float, float, float]], across: float, unread: float) -> None:
     """At most three, in order, on the page; a line is in a box or out of all of them."""
     lines = [Line.of([Word("some", BoundingBox(x, y, x + 40, y + 10), confidence)]) for x, y, confidence in places]
-    found = regions(page(lines, Evidence(ink=0.05, sure=sure, unread=unread)), Policy(vision=Vision(threshold=0.01)))
+    found = regions(page(lines, Evidence(ink=0.05, unread=unread, across=across)), Policy(vision=Vision(threshold=0.01)))
     boxes = [region.box for region in found if region.box is not None]
     assert len(found) <= 3
     assert not boxes or len(boxes) == len(found)

@@ -10,7 +10,7 @@ import pymupdf
 import pytest
 from msgspec.structs import replace
 
-from escriba.document import Block, BoundingBox, Evidence, Line, Page, Word
+from escriba.document import Block, BoundingBox, Evidence, Line, Page, Word, sure_share
 from escriba.engines.one_page import read_page
 from escriba.layout.columns_read_across import across_share, tabular_share, wide_whites
 from escriba.layout.evidence import disagreement, evidence
@@ -19,7 +19,7 @@ from escriba.ports import Reading
 from tests.unit.test_auto import LEFT, POLICY, Shape, columns, engine, grainy, image, read
 
 SCALE = 200 / 72
-WIDTH = 400.0
+WIDTH, ENGINE = 400.0, "rapidocr"
 
 
 def line(text: str, x0: float, y0: float, *, step: float = 6, height: float = 10, confidence: float = 0.99) -> Line:
@@ -46,7 +46,7 @@ def drawn(lines: list[Line], draw: bool = True) -> np.ndarray:
 
 
 def seen(lines: list[Line], pixels: np.ndarray | None = None) -> Evidence:
-    return evidence(drawn(lines) if pixels is None else pixels, [block(*lines)], WIDTH)
+    return evidence(drawn(lines) if pixels is None else pixels, [block(*lines)], WIDTH, ENGINE)
 
 
 PARAGRAPH = [line("the harbour moved forty thousand crates that year", 20, 20 + 14 * n) for n in range(10)]
@@ -63,7 +63,7 @@ def test_a_page_read_well_shows_nothing_against_it() -> None:
 
 def test_what_was_not_read_is_measured_and_found() -> None:
     """Four of ten lines without words: about four tenths, and where they stand."""
-    found = evidence(drawn(PARAGRAPH), [block(*PARAGRAPH[:6])], WIDTH)
+    found = evidence(drawn(PARAGRAPH), [block(*PARAGRAPH[:6])], WIDTH, ENGINE)
     assert found.unread == pytest.approx(0.4, abs=0.05)
     [place] = found.unread_at
     missed = BoundingBox.around(each.box for each in PARAGRAPH[6:])
@@ -79,6 +79,14 @@ def test_doubtful_words_count_by_their_length() -> None:
     unsure = Line.of((words[0], replace(words[1], confidence=0.5)))
     assert seen([unsure]).sure == 0.25
     assert seen([Line.of(replace(word, confidence=None) for word in words)]).sure == 0
+
+
+def test_each_engine_has_its_own_scale_of_sureness() -> None:
+    """What Tesseract is sure of RapidOCR may doubt, as half of such words are wrong; of others nine tenths are asked."""
+    words = line("some words of a line", 20, 20, confidence=0.92).words
+    assert [sure_share(words, engine) for engine in ("tesseract", "rapidocr", "another")] == [1, 0, 1]
+    assert [sure_share(line("some", 20, 20, confidence=0.69).words, engine) for engine in ("tesseract", "another")] == [0, 0]
+    assert sure_share([], "another") == 0
 
 
 def table(rows: int, right: str = "12.50") -> list[Line]:
@@ -204,5 +212,5 @@ def test_evidence_costs_a_tenth_of_reading_at_most() -> None:
         return time.process_time() - begun
 
     reading_time = min(seconds(lambda: tesseract.read([Shape(pixels)], POLICY)) for _ in range(2))
-    evidence_time = min(seconds(lambda: evidence(pixels, reading.blocks, Shape(pixels).width)) for _ in range(5))
+    evidence_time = min(seconds(lambda: evidence(pixels, reading.blocks, Shape(pixels).width, "tesseract")) for _ in range(5))
     assert evidence_time < 0.1 * reading_time
