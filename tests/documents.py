@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import random
 import sys
 from pathlib import Path
 
 import pymupdf
-from PIL import Image
+from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -88,4 +89,16 @@ def picture(text: str, kind: str = "PNG", size: tuple[int, int] = (600, 200), **
     pixmap = page.get_pixmap(dpi=144)
     out = io.BytesIO()
     Image.frombytes("RGB", (pixmap.width, pixmap.height), pixmap.samples).save(out, kind, **options)
+    return out.getvalue()
+
+
+def scribbles(seed: int) -> bytes:
+    """A picture full of strokes in which OCR finds no word."""
+    chance, image = random.Random(seed), Image.new("L", (600, 800), 255)
+    pen = ImageDraw.Draw(image)
+    for _ in range(60):
+        start = (chance.randrange(600), chance.randrange(800))
+        pen.arc((*start, start[0] + chance.randrange(40, 200), start[1] + chance.randrange(40, 200)), 0, chance.randrange(90, 360), 60, 5)
+    out = io.BytesIO()
+    image.save(out, "PNG")
     return out.getvalue()

@@ -41,6 +41,7 @@ from escriba.policy import Policy, load_policy
 from escriba.ports import Reader
 
 _MISSED = 1
+_PAGE_SECONDS = 300.0
 _WHOLE = 100_000  # pixels: pictures are looked at as large as they are
 _ROWS = "guards.json"
 
@@ -48,7 +49,7 @@ _ROWS = "guards.json"
 def guards(data: Path, out: Path, cache: Path | None, policy_file: Path | None, *, kind: str, limit: int, workers: int, json: bool) -> None:
     """Judge, print, and end with status 1 where the reporting half misses a target. Raises `ConfigurationError`."""
     truths = choose([truth for truth in find_truths(data) if truth.picture], kind=kind, limit=limit)
-    policy = load_policy(policy_file) if policy_file is not None else Policy()
+    policy = _patient(load_policy(policy_file) if policy_file is not None else Policy())
     readings = cache if cache is not None else out / "readings"
     blanks = _blank_files(out / "blank")
     results = read_files([*(truth.document for truth in truths), *blanks], policy, readings, workers=workers, quiet=json)
@@ -69,6 +70,13 @@ def guards(data: Path, out: Path, cache: Path | None, policy_file: Path | None, 
         raise typer.Exit(_MISSED)
 
 
+def _patient(policy: Policy) -> Policy:
+    """The policy with time enough for every page: how fast the machine is today must not change what is measured."""
+    return policy.model_copy(
+        update={"limits": policy.limits.model_copy(update={"page_seconds": max(policy.limits.page_seconds, _PAGE_SECONDS)})}
+    )
+
+
 def _blank_files(folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +92,7 @@ def _subject(truth: Truth, result: Result, policy: Policy, reader: Reader) -> Su
     tables = truth.tables()
     pieces = truth_pieces(truth.text(), tables[0] if tables is not None else [])
     pages = _pages(result)
-    if len(pages) != 1 or not pieces:
+    if len(pages) != 1 or pages[0].state == "QUARANTINED" or not pieces:
         return None
     return Subject(
         name=truth.name,
@@ -137,7 +145,7 @@ def _print(summary: dict[Half, HalfCounts], unread: int, short: Sequence[str], r
         console.print(f"Refused by: {', '.join(f'{name} {number}' for name, number in refusals.guards.items())}.")
     console.print("In brackets 95 % bootstrap intervals over documents, then answers refused of those judged.")
     if unread:
-        console.print(f"{unread} documents were not delivered, or have several pages; they are left out.")
+        console.print(f"{unread} documents were not read, or have several pages; they are left out.")
     console.print(f"Verdicts:  {rows}")
     for sentence in short:
         console.print(f"Missed: {sentence}.")

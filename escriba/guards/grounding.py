@@ -25,7 +25,7 @@ _SHORT, _LONG = 3, 10  # letters: shorter words say nothing, longer ones no more
 _NUMBER_WEIGHT = 2
 _UNSURE_LEAST = 150  # characters of words, sure or not, below which nothing is said of resemblance
 _GRAM = 5
-_NEIGHBOURS = 5
+_NEIGHBOURS = 3
 _RIVALS = 40  # places beside the same token that are compared: a column of equal cells must not cost their square
 _STRETCH_FOUND = 0.3  # share of a missing stretch's words that may stand elsewhere in the answer
 _OTHER_DIGITS = 3  # by which two readings of one number differ at most; beyond it they are two numbers
@@ -242,7 +242,7 @@ def contradictions(sight: Sight, text: Text) -> int:
     words = [seen.text for seen in sight.seen]
     read = Counter(words)
     # Numbers that the answer has not as often as CPU OCR, by their length and each token beside them.
-    missing: dict[tuple[int, str], list[tuple[Seen, frozenset[str]]]] = {}
+    missing: dict[tuple[int, _Beside], list[tuple[Seen, frozenset[_Beside]]]] = {}
     for at, seen in sight.sure_numbers:
         if text.counts[seen.text] < read[seen.text]:
             around = _around(words, at)
@@ -267,6 +267,9 @@ def contradictions(sight: Sight, text: Text) -> int:
     return found
 
 
+_Beside = tuple[bool, str]
+
+
 def _needed(number: str, *, alike_parted: bool) -> int:
     """How many tokens must stand beside both: a short number may turn up anywhere, and one parted otherwise may be another one."""
     return (1 if len(number) > _SHORT else 2) + (not alike_parted)
@@ -282,8 +285,8 @@ def _other_reading(seen: Seen, number: str, shape: str) -> bool:
     return sum(a != b for a, b in zip(seen.text, number, strict=True)) <= _OTHER_DIGITS or sorted(seen.text) == sorted(number)
 
 
-def _around(words: Sequence[str], at: int) -> frozenset[str]:
-    """The tokens beside a place, on whichever side, as rows and columns may be read in another order; the ends of the text are one too."""
-    before = words[max(0, at - _NEIGHBOURS) : at]
-    after = words[at + 1 : at + 1 + _NEIGHBOURS]
-    return frozenset(before) | frozenset(after) | ({""} if len(before) < _NEIGHBOURS or len(after) < _NEIGHBOURS else set())
+def _around(words: Sequence[str], at: int) -> frozenset[_Beside]:
+    """The tokens before a place and those after it; the ends of the text are tokens too."""
+    before = ["", *words[:at]] if at < _NEIGHBOURS else words[at - _NEIGHBOURS : at]
+    after = [*words[at + 1 : at + 1 + _NEIGHBOURS], ""]
+    return frozenset((False, token) for token in before) | frozenset((True, token) for token in after[:_NEIGHBOURS])

@@ -43,6 +43,10 @@ def request(document: DocumentRow, row: PagesRow, ports: Ports) -> VisionRequest
 def settle(document: DocumentRow, row: PagesRow, outcome: Outcome, ports: Ports) -> None:
     """Record how an escalated page ended."""
     after = ports.ledger.complete(document.document_id, [outcome])
+    waited = ports.clock.now().timestamp() - row.escalated_at
+    ports.meter.log(
+        "info", "escalated page ended", document_id=document.document_id, page=row.first, state=outcome.state, seconds=round(waited, 1)
+    )
     if row.state == "WAITING":
         figures.count(ports, document, "PagesFinished")
         if outcome.state == "DEGRADED":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +10,6 @@ from datetime import datetime, timedelta
 import boto3
 import pymupdf
 import pytest
-from PIL import Image, ImageDraw
 
 from cdk.access import ACCESS
 from escriba.aws import objects
@@ -20,7 +17,7 @@ from escriba.local.dispatcher import Handler, sqs_event
 from escriba.memory.clock import SystemClock
 from escriba.settings import Settings
 from lambdas import entry
-from tests.documents import EXAMPLES, text_pdf
+from tests.documents import EXAMPLES, scribbles, text_pdf
 from tests.faults.harness import OWN, ObedientVision
 from tests.infra.conftest import Template
 from tests.infra.deployed import Stack, deployed
@@ -36,18 +33,6 @@ def portfolio() -> bytes:
         document.embfile_add("part.pdf", text_pdf("The part"))
         document.xref_set_key(document.pdf_catalog(), "Collection", "<</Type/Collection>>")
         return bytes(document.tobytes())
-
-
-def scribbles(seed: int) -> bytes:
-    """A picture full of strokes in which OCR finds no word."""
-    chance, image = random.Random(seed), Image.new("L", (600, 800), 255)
-    pen = ImageDraw.Draw(image)
-    for _ in range(60):
-        start = (chance.randrange(600), chance.randrange(800))
-        pen.arc((*start, start[0] + chance.randrange(40, 200), start[1] + chance.randrange(40, 200)), 0, chance.randrange(90, 360), 60, 5)
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
 
 
 def _lose_everything(stack: Stack, handlers: Mapping[str, Handler]) -> None:
