@@ -125,7 +125,7 @@ def test_with_one_that_lies(tmp_path: Path, noise: str) -> None:
 
 def test_what_a_model_says_of_a_page_nobody_else_can_read(tmp_path: Path, papers: Path) -> None:
     """Kept, and marked: nobody could confirm it. The searchable PDF has it, JSON says where it may stand, and that this is a guess."""
-    with fake(everywhere=Says("Recebido em mãos pelo encarregado")) as server:
+    with fake(*[Says("Recebido em mãos pelo encarregado")] * 3) as server:
         done = run(tmp_path, papers / "hand-1.png", "--vision", server.base_url, "--model", "generic")
     assert done.returncode == 0, done.stderr
     page = pages(tmp_path)["hand-1"]
@@ -142,7 +142,7 @@ def test_what_a_model_says_of_a_page_nobody_else_can_read(tmp_path: Path, papers
 def test_another_model_is_another_reading(tmp_path: Path, papers: Path) -> None:
     """The same folder, now with a backend: the hard page is read again, by it."""
     assert run(tmp_path, papers / "hand-1.png").returncode == 0
-    with fake(everywhere=Says("Recebido em mãos")) as server:
+    with fake(*[Says("Recebido em mãos")] * 3) as server:
         assert run(tmp_path, papers / "hand-1.png", "--vision", server.base_url, "--model", "generic").returncode == 0
     assert {page["route"] for page in pages(tmp_path).values()} == {"ocr", "vision"}
 

@@ -80,6 +80,8 @@ def test_the_hard_part_alone_is_sent_where_that_is_enough() -> None:
     assert region.box.y1 > 490
     assert not any(region.box.y0 < each.box.y1 and each.box.y0 < region.box.y0 for each in lines)
     assert regions(hard, Policy(vision=Vision(crops=False)))[0].box is None
+    by_hand = replace(hard, evidence=replace(GOOD, handwriting=0.9))
+    assert [(each.cause, each.box) for each in regions(by_hand, POLICY)] == [("handwriting", None)]
 
 
 def test_most_of_a_page_is_sent_as_the_page() -> None:
