@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from escriba import models
 from escriba.backends import Backend
@@ -35,9 +36,23 @@ def find_backend(wish: str, model: str, policy: Policy, *, key: str = "", ollama
         raise ConfigurationError(
             f"{wish} is outside this network and the policy keeps pages inside; write external = true under [vision] in the policy to allow it"
         )
-    served = model or _first_served(wish, own=own, key=key)
-    entry = models.for_served(served) if served else models.model(models.DEFAULT)
-    return _backend(wish, entry, served or entry.repo, external=not own, key_secret=KEY_SECRET if key else "")
+    entry, served = _match(model, _served(wish, own=own, key=key))
+    return _backend(wish, entry, served, external=not own, key_secret=KEY_SECRET if key else "")
+
+
+def _match(model: str, served: Sequence[str]) -> tuple[models.Model, str]:
+    """The registry's entry for the model that a person named (or for what is there), and what the endpoint calls it."""
+    if not model:
+        entry = models.for_served(served[0]) if served else models.model(models.DEFAULT)
+        return entry, served[0] if served else entry.served or entry.repo
+    entry = models.for_served(model)
+    if model in served or model not in models.catalogue():
+        return entry, model
+    same = [name for name in served if models.for_served(name).name == entry.name != models.ANY]
+    if same:
+        return entry, same[0]
+    # A prompt of the registry's for a model that goes by another name there.
+    return entry, served[0] if len(served) == 1 else entry.served or entry.repo or model
 
 
 def _on_ollama(model: str, host: str) -> Backend:
@@ -50,13 +65,13 @@ def _on_ollama(model: str, host: str) -> Backend:
         raise ConfigurationError(str(error)) from None
 
 
-def _first_served(url: str, *, own: bool, key: str) -> str:
+def _served(url: str, *, own: bool, key: str) -> Sequence[str]:
     with VisionClient(url, own=own, key=key) as client:
         try:
-            return next(iter(client.served()), "")
+            return client.served()
         except EscribaError as error:
             sys.stderr.write(f"escriba: {error}; hard pages keep their CPU reading unless it comes back\n")
-            return ""
+            return ()
 
 
 def _backend(url: str, entry: models.Model, served: str, *, external: bool, key_secret: str = "") -> Backend:

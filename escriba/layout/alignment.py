@@ -19,7 +19,7 @@ from escriba.document import Block, BoundingBox, Line, Table, Word
 from escriba.vision import Parsed, Said
 
 _TAG = re.compile(r"<[^>]*>")
-_LINE_HEIGHT = 12.0  # points, where nothing tells
+_LINE_HEIGHT, _LEAST, _CHARACTERS = 14.0, 4.0, 80  # points of a line where nothing tells, and at least; what stands on it
 
 
 class _Seen(NamedTuple):
@@ -29,8 +29,15 @@ class _Seen(NamedTuple):
     line: int
 
 
+class _Room(NamedTuple):
+    """A part of a line where words may stand."""
+
+    line: int
+    box: BoundingBox
+
+
 class _Placed(NamedTuple):
-    """A word of the answer, its place, the line it stands on (-1: not known), and whether anybody saw a word there."""
+    """A word of the answer, its place, the line it stands on, and whether anybody saw a word there."""
 
     word: Word
     line: int
@@ -108,13 +115,10 @@ def _place(tokens: Sequence[str], seen: Sequence[_Seen], region: BoundingBox) ->
         placed[mine] = _Placed(Word(tokens[mine], word.word.box, word.word.confidence), word.line, seen=True)
     for first, last in _gaps(placed):
         between = _between(first, last, matched, seen)
-        whole = seen_boxes(between) or [_estimate(first, last, placed, region)]
-        boxes = list(_shares([len(token) for token in tokens[first:last]], whole))
-        lines = [s.line for s in between] or [-1]
-        for n, box in enumerate(boxes):
-            placed[first + n] = _Placed(
-                Word(tokens[first + n], box), lines[min(n * len(lines) // len(boxes), len(lines) - 1)], bool(between)
-            )
+        lengths = [len(token) for token in tokens[first:last]]
+        lines = _rooms(between) or _estimates(sum(lengths) + len(lengths), first, last, placed, region)
+        for n, (line, box) in enumerate(_shares(lengths, lines)):
+            placed[first + n] = _Placed(Word(tokens[first + n], box), line, bool(between))
     return [word for word in placed if word is not None]
 
 
@@ -152,43 +156,43 @@ def _between(first: int, last: int, matched: dict[int, int], seen: Sequence[_See
     return [seen[n] for n in range(before + 1, after) if n not in taken]
 
 
-def seen_boxes(words: Sequence[_Seen]) -> list[BoundingBox]:
-    """One box a line."""
+def _rooms(words: Sequence[_Seen]) -> list[_Room]:
+    """What these words take up of each of their lines."""
     lines: dict[int, list[BoundingBox]] = defaultdict(list)
     for word in words:
         lines[word.line].append(word.word.box)
-    return [BoundingBox.around(boxes) for boxes in lines.values()]
+    return [_Room(line, BoundingBox.around(boxes)) for line, boxes in lines.items()]
 
 
-def _estimate(first: int, last: int, placed: Sequence[_Placed | None], region: BoundingBox) -> BoundingBox:
-    """Where words may stand that nobody saw: from the end of the one before to the beginning of the one after, or below, or anywhere."""
+def _estimates(length: int, first: int, last: int, placed: Sequence[_Placed | None], region: BoundingBox) -> list[_Room]:
+    """Where words of so many characters may stand that nobody saw: between those before and after, on that line or on lines of their own."""
     before = placed[first - 1] if first else None
     after = placed[last] if last < len(placed) else None
     if before and after and before.line == after.line and before.word.box.x1 < after.word.box.x0:
-        return BoundingBox(before.word.box.x1, before.word.box.y0, after.word.box.x0, before.word.box.y1)
-    if before:
-        height = before.word.box.height or _LINE_HEIGHT
-        top = min(before.word.box.y1, region.y1 - height)
-        return BoundingBox(region.x0, max(top, region.y0), region.x1, max(top, region.y0) + height)
-    if after:
-        height = after.word.box.height or _LINE_HEIGHT
-        bottom = max(after.word.box.y0, region.y0 + height)
-        return BoundingBox(region.x0, bottom - height, region.x1, bottom)
-    return region
+        return [_Room(before.line, BoundingBox(before.word.box.x1, before.word.box.y0, after.word.box.x0, before.word.box.y1))]
+    top = before.word.box.y1 if before else region.y0
+    bottom = after.word.box.y0 if after and after.word.box.y0 > top else region.y1
+    if bottom - top < _LEAST:
+        top, bottom = region.y0, region.y1
+    count = -(-length // _CHARACTERS)
+    pitch = min((bottom - top) / count, _LINE_HEIGHT)
+    # Lines of their own: numbers that no line of the page has, and of each gap others.
+    return [_Room(-1 - first - n, BoundingBox(region.x0, top + n * pitch, region.x1, top + (n + 1) * pitch)) for n in range(count)]
 
 
-def _shares(lengths: Sequence[int], boxes: Sequence[BoundingBox]) -> Iterator[BoundingBox]:
-    """The boxes, laid end to end, dealt out by length; no share reaches over the end of a box."""
+def _shares(lengths: Sequence[int], lines: Sequence[_Room]) -> Iterator[_Room]:
+    """The lines, laid end to end, dealt out by length; no share reaches over the end of a line."""
     total = sum(lengths) + len(lengths) - 1
-    wide = sum(box.width for box in boxes) or 1.0
+    wide = sum(room.box.width for room in lines) or 1.0
     position = 0.0
     for length in lengths:
         start, end = position * wide / total, (position + length) * wide / total
         position += length + 1
-        for box in boxes:
-            if start < box.width or box is boxes[-1]:
+        for room in lines:
+            box = room.box
+            if start < box.width or room is lines[-1]:
                 left = box.x0 + min(start, box.width)
-                yield BoundingBox(round(left, 2), box.y0, round(max(left, min(box.x0 + end, box.x1)), 2), box.y1)
+                yield _Room(room.line, BoundingBox(round(left, 2), box.y0, round(max(left, min(box.x0 + end, box.x1)), 2), box.y1))
                 break
             start, end = start - box.width, end - box.width
 
@@ -197,9 +201,8 @@ def _block(piece: Said, words: Sequence[_Placed]) -> Block:
     lines: list[list[Word]] = [[]]
     on = words[0].line
     for word in words:
-        if lines[-1] and word.line != on and word.line >= 0:
+        if word.line != on:
             lines.append([])
-        if word.line >= 0:
             on = word.line
         lines[-1].append(word.word)
     made = tuple(Line.of(line) for line in lines)
