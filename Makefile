@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-packages test-vllm check format synth diff deploy cdk package bench bench-corpus bench-hostile fuzz faults second-opinion demo-break docs examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test test-packages test-vllm check format synth diff deploy cdk package bench bench-corpus bench-hostile bench-vision fuzz faults second-opinion demo-break docs examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -117,6 +117,9 @@ bench-corpus: setup-dev ## the pipeline over a folder of scanned and digital doc
 
 bench-hostile: setup-dev ## a state, a reason, time and memory for each hostile file (../shared/data)
 	@$(BIN)/python -u -m bench.hostile
+
+bench-vision: setup-dev ## the scans with no vision model, one that is gone, one that lies (../shared/data)
+	@$(BIN)/python -u -m bench.vision
 
 fuzz: setup-dev ## damaged files through the reader and the stages for SECONDS (default: 60), with SEED or one drawn by chance
 	@$(BIN)/python -u -m tests.fuzz.campaign --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

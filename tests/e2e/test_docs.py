@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from escriba.alarms import ALARMS
 from escriba.alarms.described import rewritten
+from escriba.backends import Backend
 from escriba.evaluation.facts import read_facts
 from escriba.models import catalogue
 from escriba.models.described import rewritten as models_rewritten
@@ -146,7 +147,9 @@ def test_every_setting_stands_in_the_configuration_with_its_default() -> None:
     rows = {cells[0]: cells[1] for cells in re.findall(r"^\| `([\w.]+)` \| `?([^|`]*?)`? ?\|", page, re.MULTILINE)}
     wanted = {name: _toml(value) for name, value in _leaves(Policy(), "")}
     for name, field in Settings.model_fields.items():
-        wanted[f"ESCRIBA_{name.upper()}"] = "" if field.is_required() else str(field.default)
+        wanted[f"ESCRIBA_{name.upper()}"] = "" if field.is_required() else str(field.default).replace("()", "[]")
+    for name, field in Backend.model_fields.items():
+        wanted[f"backend.{name}"] = "" if field.is_required() else _toml(field.default)
     assert rows == wanted
 
 
@@ -159,6 +162,8 @@ def _leaves(model: BaseModel, prefix: str) -> list[tuple[str, object]]:
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return f'"{value}"' if isinstance(value, str) else str(value)

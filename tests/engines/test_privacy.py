@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from pytest_socket import SocketConnectBlockedError
@@ -17,45 +15,14 @@ from escriba.errors import ConfigurationError, EngineUnavailable, EscribaError
 from tests.engines.fake_server import Act, Fails, FailsWithin, Hangs, Nonsense, Says, fake
 from tests.engines.pictures import question
 from tests.engines.servers import free_port
+from tests.engines.watching import Watched, watch
 
 OTHER = "127.0.0.2"  # plays the other host: also on this machine, but not where it was configured
 
 
-class Watched:
-    """What sockets were told to connect to, and which names were looked up."""
-
-    def __init__(self) -> None:
-        self.places: set[tuple[str, int]] = set()
-        self.names: set[str] = set()
-
-
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    seen = Watched()
-
-    def noting(real: Callable[..., Any]) -> Callable[..., Any]:
-        def connect(this: socket.socket, address: Any) -> Any:
-            if this.family in {socket.AF_INET, socket.AF_INET6}:
-                seen.places.add((address[0], address[1]))
-            return real(this, address)
-
-        return connect
-
-    real_sendto, real_lookup = socket.socket.sendto, socket.getaddrinfo
-
-    def sendto(this: socket.socket, data: bytes, *rest: Any) -> int:
-        seen.places.add(rest[-1][:2])
-        return real_sendto(this, data, *rest)
-
-    def lookup(host: Any, *rest: Any, **more: Any) -> Any:
-        seen.names.add(str(host))
-        return real_lookup(host, *rest, **more)
-
-    monkeypatch.setattr(socket.socket, "connect", noting(socket.socket.connect))
-    monkeypatch.setattr(socket.socket, "connect_ex", noting(socket.socket.connect_ex))
-    monkeypatch.setattr(socket.socket, "sendto", sendto)
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    return seen
+    return watch(monkeypatch)
 
 
 @pytest.fixture
