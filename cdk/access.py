@@ -47,7 +47,7 @@ ACCESS = {
         sends=("assemble", "vision-api-dlq"),
         reads=("originals/*", "readings/*"),
         writes=("readings/*",),
-        ledger=("GetItem", "Query", "UpdateItem"),
+        ledger=("GetItem", "UpdateItem"),
         hastens=True,
         asks_models=True,
     ),

@@ -187,8 +187,8 @@ def mean_confidence(blocks: Sequence[Block]) -> float | None:
 
 
 def is_sure(word: Word, engine: str) -> bool:
-    """Whether the engine that read a word is sure of it: each has its own scale."""
-    return (word.confidence or 0.0) >= _SURE.get(engine, _SURE_OF_OTHERS)
+    """Whether the engine that read a word is sure of it: each has its own scale, and one that gives no confidence shows no doubt."""
+    return word.confidence is None or word.confidence >= _SURE.get(engine, _SURE_OF_OTHERS)
 
 
 def sure_share(words: Iterable[Word], engine: str) -> float:

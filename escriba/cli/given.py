@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,12 +50,17 @@ class Shortfall:
 
 def remember(out: Path, files: Sequence[Path], command: str) -> None:
     """Note files before anything is done with them. Raises OSError."""
-    _note(out, {str(path.absolute()): "" for path in files}, command or _book(out).command)
+    _note(out, {_named(path): "" for path in files}, command or _book(out).command)
 
 
 def note_jobs(out: Path, jobs: Sequence[tuple[Path, str]]) -> None:
     """Note which job each file has become. Raises OSError."""
-    _note(out, {str(path.absolute()): job for path, job in jobs}, _book(out).command)
+    _note(out, {_named(path): job for path, job in jobs}, _book(out).command)
+
+
+def _named(path: Path) -> str:
+    # A name need not be text on a disk; in JSON it must.
+    return os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")
 
 
 def _note(out: Path, jobs: Mapping[str, str], command: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -29,7 +30,9 @@ from escriba.stages.scratch import fetch
 _PICTURES = 200
 _PICTURE_PIXELS = 900
 PIPED_WIDTH = 120
-ROUTES = {"text_layer": "text", "ocr": "OCR"}
+_ROUTES = {"text_layer": "text", "ocr": "OCR"}
+_MOST_REASONS = 4
+_FIGURES = re.compile(r" \([^)]*\)")
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,8 @@ def print_table(results: list[Result]) -> None:
     for result in results:
         if result.reason:
             console.print(f"{result.path.name}: {result.state}, {result.reason}", highlight=False, markup=False, soft_wrap=True)
+    for line in _shortcomings(results):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     engines = Counter[str]()
     for result in results:
         for row in result.rows:
@@ -200,15 +205,34 @@ def print_table(results: list[Result]) -> None:
     console.print(f"Engines: {', '.join(used) or 'none'}", highlight=False)
 
 
+def route_of(row: PagesRow) -> str:
+    """The way that a row's pages have gone, in a word."""
+    return "vision" if row.escalated_at else _ROUTES[row.route]
+
+
+def _shortcomings(results: list[Result]) -> Iterator[str]:
+    """Why pages are DEGRADED, each reason once and without its figures, the most frequent first."""
+    reasons = Counter[str]()
+    for result in results:
+        for row in result.rows:
+            if row.state == "DEGRADED":
+                reasons[_FIGURES.sub("", row.reason)] += row.pages
+    for reason, pages in reasons.most_common(_MOST_REASONS):
+        hint = " (--vision names one)" if reason.endswith("no vision backend") else ""
+        yield f"{some(pages, 'page')} DEGRADED: {reason}{hint}"
+    if len(reasons) > _MOST_REASONS:
+        yield "... and for other reasons: escriba show names them"
+
+
 def _cells(result: Result) -> list[str]:
     document, routes = result.document, Counter[str]()
     for row in result.rows:
-        routes[row.route] += row.pages
+        routes[route_of(row)] += row.pages
     return [
         result.path.name,
         result.state,
         str(document.total) if document else "0",
-        ", ".join(f"{pages} {ROUTES[route]}" for route, pages in routes.items()),
+        ", ".join(f"{pages} {route}" for route, pages in routes.items()),
         f"{result.confidence:.3f}" if result.confidence is not None else "",
         str(document.degraded) if document else "0",
         str(document.quarantined) if document else "0",

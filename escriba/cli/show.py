@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from escriba.cli.outcome import PIPED_WIDTH, ROUTES
+from escriba.cli.outcome import PIPED_WIDTH, route_of
 from escriba.cli.places import Place, Stack, Wanted, find, place
 from escriba.cli.wording import some
 from escriba.conservation import conservation_violation
@@ -46,9 +46,7 @@ def _print(where: Place, document: DocumentRow) -> None:
     for row in rows:
         pages = str(row.first) if row.first == row.last else f"{row.first}-{row.last}"
         sure = "" if row.confidence is None else f"{row.confidence:.3f}"
-        table.add_row(
-            pages, row.state, ROUTES[row.route], row.engine, str(row.attempts), f"{row.seconds:.2f}", sure, row.reason or row.failure
-        )
+        table.add_row(pages, row.state, route_of(row), row.engine, str(row.attempts), f"{row.seconds:.2f}", sure, row.reason or row.failure)
     console.print(table)
     counts = f"{some(document.total, 'page')} = {document.done} done + {document.degraded} degraded + {document.quarantined} quarantined + {document.waiting} waiting"
     console.print(conservation_violation(document, rows) or counts, highlight=False)

@@ -38,7 +38,7 @@ def test_what_failed_is_read_again_once_its_cause_is_gone(tmp_path: Path) -> Non
         "1 page: the reader's process was killed by signal 9 (SIGKILL)",
         "[hopeless]",
         "RED pages-quarantined since",
-        "12 others look at what AWS measures",
+        "13 others look at what AWS measures",
         f"escriba redrive --out {out} --dry-run",
     ):
         assert sentence in status.stdout

@@ -174,6 +174,7 @@ NEVER_CALLED = {
     "reconcile": OF_ALL
     | {
         "events:PutEvents escriba-dev": "a document whose messages are lost again and again ends here",
+        "sqs:SendMessage vision-api": "an escalated page whose message was lost",
         "s3:DeleteObjectVersion inbox/inbox/*": "an upload whose process died after it was taken in is taken out of the inbox",
     },
     "read_with_api": OF_ALL

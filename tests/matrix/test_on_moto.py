@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from escriba.alarms import ALARMS, OURS, TABLE
 from escriba.aws.clients import client
-from tests.matrix.faults import ATTEMPTS, FAULTS, Heal, poison_page
+from escriba.errors import EngineUnavailable
+from tests.matrix.faults import ATTEMPTS, FAULTS, NONSENSE, Heal, poison_page
 from tests.matrix.moto_world import moto_world
 from tests.matrix.trace import faults_found, run_through
 from tests.matrix.world import HOUR, MINUTE, World
@@ -80,7 +81,12 @@ def test_every_alarmed_metric_of_ours_is_emitted() -> None:
         here.upload_garbage()
         here.upload("oo", faded=True)
         heal = poison_page(here)
-        here.simulation.run(35 * MINUTE)
+        here.upload("h")
+        here.simulation.run(5 * MINUTE)
+        for mood in (EngineUnavailable("the vision endpoint answered 500"), NONSENSE):
+            here.vision.mood = mood
+            here.upload("h")
+            here.simulation.run(15 * MINUTE)
         heal()
         wanted = {
             (metric.namespace, metric.name, metric.dimensions)
