@@ -27,14 +27,14 @@ from escriba.local.in_memory import InMemoryPipeline
 from escriba.memory.clock import ManualClock
 from escriba.memory.meter import MemoryMeter
 from escriba.memory.secrets import MemorySecrets
-from escriba.policy import Limits, Ocr, Policy
+from escriba.policy import Limits, Ocr, Policy, Vision
 from escriba.ports import Reader, Reading
 from escriba.topology import PAGES_PER_SPLIT
 from tests.faults.harness import assert_conserved, run
 from tests.fuzz.mutations import damaged
 from tests.fuzz.seeds import SECRET, seeds
 
-POLICY = Policy(ocr=Ocr(engine="glance"), limits=Limits(page_seconds=10, max_pages=200), password_secret="fuzz")  # noqa: S106
+POLICY = Policy(vision=Vision(enabled=False), ocr=Ocr(engine="glance"), limits=Limits(page_seconds=10, max_pages=200), password_secret="fuzz")  # noqa: S106
 _CALL_SECONDS = 30.0  # the longest limit of a call of ours, and time for a new child to start
 _SLOW_SECONDS = 5.0
 _CUTS = 3  # pages of one file that are cut out and looked at
