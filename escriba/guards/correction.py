@@ -138,17 +138,17 @@ def _allowed(word: str) -> int:
 
 
 def _steps(before: Sequence[str], told: Sequence[str]) -> list[tuple[int, int, int, int]] | None:
-    """How the words of a line become those that were told, with the fewest edits: place and count of words in each; one for one, two, or half.
+    """How the words of a line become those that were told, with the fewest edits: place and count of words in each.
 
-    None where some must have been added or left out.
+    One becomes one; two become one, or one two, only with the same letters. None where words must have been added or left out.
     """
-    best: dict[tuple[int, int], tuple[float, tuple[int, int]]] = {(0, 0): (0.0, (0, 0))}
+    best: dict[tuple[int, int], tuple[int, tuple[int, int]]] = {(0, 0): (0, (0, 0))}
     for i in range(len(before) + 1):
         for j in range(max(0, i - _APART), min(len(told), i + _APART) + 1):
             ways = [
-                (best[i - a, j - b][0] + _cost(before[i - a : i], told[j - b : j]), (a, b))
+                (best[i - a, j - b][0] + _edits("".join(before[i - a : i]), "".join(told[j - b : j])), (a, b))
                 for a, b in ((1, 1), (2, 1), (1, 2))
-                if (i - a, j - b) in best
+                if (i - a, j - b) in best and (a == b or "".join(before[i - a : i]) == "".join(told[j - b : j]))
             ]
             if ways:
                 best[i, j] = min(ways)
@@ -161,10 +161,6 @@ def _steps(before: Sequence[str], told: Sequence[str]) -> list[tuple[int, int, i
         place = place[0] - a, place[1] - b
         steps.append((place[0], a, place[1], b))
     return steps[::-1]
-
-
-def _cost(old: Sequence[str], new: Sequence[str]) -> float:
-    return _edits("".join(old), "".join(new)) + (0.5 if len(old) != len(new) else 0.0)
 
 
 def _edits(one: str, other: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from escriba.moves import given_up
 from tests.contract.ledgers import DOC, Books, check, outcome, planned, row
 
-READING = outcome(1, "DEGRADED", engine="rapidocr", confidence=0.4, seconds=3.0, reason="low confidence (0.40)", result_key="cpu")
+READING = outcome(1, state="DEGRADED", engine="rapidocr", confidence=0.4, seconds=3.0, reason="low confidence (0.40)", result_key="cpu")
 
 
 def test_an_escalated_page_waits_with_its_reading(books: Books) -> None:
