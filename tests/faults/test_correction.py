@@ -11,7 +11,9 @@ from escriba.errors import EngineRejected, EngineTimeout, EngineUnavailable
 from escriba.identity import policy_key
 from escriba.local.dispatcher import NeverReturned
 from escriba.policy import parse_policy
+from escriba.stages.correct_text import PROMPT_VERSION
 from escriba.stages.reconcile import reconcile
+from escriba.stages.split import vision_versions
 from tests.faults.harness import DOUBTFUL, OWN, ObedientVision, doubtful_page, made_up, outputs, pipeline, run
 from tests.faults.test_vision import counted, deliver, read, rows
 
@@ -39,6 +41,14 @@ def test_nothing_is_asked_unless_the_policy_wants_it() -> None:
     assert model.asked == []
     assert found[0].state == "DONE"
     assert not {"corrections", "corrected_by"} & set(document["pages"][0])
+
+
+def test_another_prompt_makes_another_reading_where_one_is_asked() -> None:
+    """The prompt's version is part of the reading's identity, and only where somebody may be asked under this policy."""
+    with pipeline(vision=able(), backends=[ABLE]) as made:
+        assert vision_versions(parse_policy(ON), made.ports)["correction"] == PROMPT_VERSION
+        assert "correction" not in vision_versions(parse_policy(""), made.ports)
+        assert "correction" not in vision_versions(parse_policy(f"{ON}\nenabled = false"), made.ports)
 
 
 def test_words_in_doubt_are_corrected_and_what_was_changed_is_kept() -> None:

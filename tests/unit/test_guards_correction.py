@@ -81,6 +81,8 @@ def test_slips_of_letters_in_words_in_doubt_are_mended(before: str, after: str) 
         ("IBAN PT5O~ do fornecedor", "IBAN PT50 do fornecedor", "protected"),
         ("escreva a ana@exemplo.pt~ hoje", "escreva a ana@exempla.pt hoje", "protected"),
         ("veja www.exernplo.pt~ hoje", "veja www.exemplo.pt hoje", "protected"),
+        ("o lote 12b-c~ chegou", "o lote 13b-c chegou", "protected"),
+        ("o lote 12b-c~ chegou", "o lote 12b-e chegou", "protected"),
         ("artigo l~ do código", "artigo 1 do código", "protected"),
         ("ll~ cópias da acta", "11 cópias da acta", "protected"),
         ("o preço ern~ € corrente~", "o preço em $ corrente", "protected"),
@@ -185,6 +187,7 @@ TOKENS = st.sampled_from(
         "casa",
         "O",
         "4711",
+        "12b-c",
         "ll",
     ]
 )
