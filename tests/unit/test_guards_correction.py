@@ -191,7 +191,7 @@ TOKENS = st.sampled_from(
         "ll",
     ]
 )
-TEXTS = st.lists(TOKENS, min_size=1, max_size=8).map(" ".join)
+TEXTS = st.lists(TOKENS, min_size=4, max_size=9).map(" ".join)
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=3), st.data())
@@ -199,7 +199,7 @@ def test_whatever_is_answered_no_sign_of_a_protected_word_changes(texts: list[st
     """All words in doubt; the answer is drawn from words like the page's own with letters swapped, or is no answer at all."""
     lines = read(*(" ".join(f"{token}~" for token in text.split()) for text in texts))
     near = [_shaken(text, data) for text in texts]
-    answer = told(*near) if data.draw(st.booleans()) else Answer(text=data.draw(st.text()), finish="stop", model="m")
+    answer = told(*near) if data.draw(st.integers(0, 9)) else Answer(text=data.draw(st.text()), finish="stop", model="m")
     found = corrected(lines, answer, ENGINE)
     if isinstance(found, Verdict):
         return
@@ -207,15 +207,19 @@ def test_whatever_is_answered_no_sign_of_a_protected_word_changes(texts: list[st
     for old, block in zip(lines, after.blocks, strict=True):
         new = block.lines[0]
         assert [w.text for w in old.words if protected(w.text)] == [w.text for w in new.words if protected(w.text)]
-        assert [c for c in old.text if c.isnumeric()] == [c for c in new.text if c.isnumeric()]
+        assert _numbered(old) == _numbered(new)
         assert old.text.split().count("maio") == new.text.split().count("maio")
         assert BoundingBox.around(w.box for w in new.words) == old.box
+
+
+def _numbered(line: Line) -> list[str]:
+    return [word.text for word in line.words if any(map(str.isnumeric, word.text))]
 
 
 def _shaken(text: str, data: st.DataObject) -> str:
     """The text with some signs exchanged, and perhaps a word more, less or elsewhere."""
     tokens = text.split()
-    for _ in range(data.draw(st.integers(0, 3))):
+    for _ in range(data.draw(st.integers(0, 2))):
         place = data.draw(st.integers(0, len(tokens) - 1))
         at = data.draw(st.integers(0, len(tokens[place]) - 1))
         tokens[place] = tokens[place][:at] + data.draw(st.sampled_from("0123456789lIOoabmn/.€ ")) + tokens[place][at + 1 :]
