@@ -115,6 +115,14 @@ class Field(msgspec.Struct, frozen=True):
     box: BoundingBox
 
 
+class Correction(msgspec.Struct, frozen=True):
+    """Words that a language model corrected: where they stand, what CPU OCR read there, and what stands there now."""
+
+    box: BoundingBox
+    before: str
+    after: str
+
+
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the CPU reading of a page shows of its own quality; shares are from 0 to 1.
 
@@ -141,7 +149,8 @@ class Page(msgspec.Struct, frozen=True):
     """One page as read: `number` from 1, `width` and `height` in points as displayed, blocks in reading order.
 
     `confidence` is the mean of the words' (None for a text layer); `reason` says why a page is DEGRADED or QUARANTINED; `turned` is
-    how many degrees clockwise the page was turned to be read: its size and boxes are those of the turned page.
+    how many degrees clockwise the page was turned to be read: its size and boxes are those of the turned page. `corrections` are the words that
+    the model `corrected_by` changed, absent where there are none.
     """
 
     number: int
@@ -157,6 +166,8 @@ class Page(msgspec.Struct, frozen=True):
     links: tuple[Link, ...] = ()
     fields: tuple[Field, ...] = ()
     evidence: Evidence | None = None
+    corrected_by: str | msgspec.UnsetType = msgspec.UNSET
+    corrections: tuple[Correction, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def flawed(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from escriba.document import BoundingBox, Evidence, Line, Page, sure_share
+from escriba.guards.correction import may_change
 from escriba.layout.columns_read_across import lines_across
 from escriba.policy import Ocr, Policy
 from escriba.vision import Cause, Region
@@ -52,6 +53,18 @@ def regions(page: Page, policy: Policy) -> tuple[Region, ...]:
     cause = _cause(page, page.evidence)
     crops = _crops(page, page.evidence) if policy.vision.crops and cause != "handwriting" else ()
     return tuple(Region(cause, box) for box in crops) or (Region(cause),)
+
+
+def wants_correction(page: Page, policy: Policy) -> bool:
+    """Whether a page read by CPU OCR that is not hard has words in doubt that a language model may correct from the text alone."""
+    if not (policy.vision.enabled and policy.vision.correction and page.route == "ocr" and page.state == "DONE") or regions(page, policy):
+        return False
+    return any(may_change(word, page.engine) for line in text_lines(page) for word in line.words)
+
+
+def text_lines(page: Page) -> tuple[Line, ...]:
+    """The lines that may be corrected, in reading order: a table's words stand a second time in its markup."""
+    return tuple(line for block in page.blocks if block.table is None for line in block.lines)
 
 
 def _cause(page: Page, seen: Evidence) -> Cause:

@@ -77,7 +77,8 @@ class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
 class PagesRow(msgspec.Struct, frozen=True, kw_only=True):
     """Pages `first` to `last`, which travel, wait and finish together: one page for OCR, up to fifty for a text layer.
 
-    A page that was escalated waits in another `queue` since `escalated_at`; `result_key` and what stands beside it are the reading so far.
+    A page that was escalated waits in another `queue` since `escalated_at`; `result_key` and what stands beside it are the reading so far,
+    which stands as `kept_as` where nobody makes it better.
     `code` is the kind of a permanent error, empty where a page was given up after its failures.
     """
 
@@ -101,6 +102,7 @@ class PagesRow(msgspec.Struct, frozen=True, kw_only=True):
     resends: int = 0
     redrives: int = 0
     escalated_at: float = 0.0
+    kept_as: PageState = "DEGRADED"
 
     @property
     def pages(self) -> int:

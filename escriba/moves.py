@@ -79,9 +79,13 @@ def settle(row: PagesRow, outcome: Outcome) -> PagesRow:
 
 
 def escalated(reading: Outcome, queue: str, now: float) -> dict[str, Any]:
-    """What changes in a waiting row that keeps a reading and goes on to wait for a better one: untried there."""
+    """What changes in a waiting row that keeps a reading and goes on to wait for a better one: untried there.
+
+    The reading's own state is how the row ends where no better one comes.
+    """
     return {
         "queue": queue,
+        "kept_as": reading.state,
         "reason": reading.reason,
         "engine": reading.engine,
         "result_key": reading.result_key,
@@ -95,13 +99,14 @@ def escalated(reading: Outcome, queue: str, now: float) -> dict[str, Any]:
 
 
 def given_up(row: PagesRow, reason: str) -> Outcome:
-    """How a row ends that nobody reads any more: DEGRADED with the reading that it keeps, else QUARANTINED."""
+    """How a row ends that nobody reads any more: with the reading that it keeps, DEGRADED if that wanted a better one, else QUARANTINED."""
+    state: PageState = row.kept_as if row.result_key else "QUARANTINED"
     return Outcome(
         first=row.first,
         last=row.last,
         generation=row.generation,
-        state="DEGRADED" if row.result_key else "QUARANTINED",
-        reason=reason,
+        state=state,
+        reason=row.reason if state == "DONE" else reason,
         engine=row.engine,
         result_key=row.result_key,
         confidence=row.confidence,

@@ -50,6 +50,10 @@ class Vision(_Section):
     """When a vision model is asked, which one, and what of its answers is believed."""
 
     enabled: bool = Field(default=True, description="whether hard pages may be read by a vision model, where the deployment has one")
+    correction: bool = Field(
+        default=False,
+        description="whether words in doubt on pages that are not hard are corrected by a language model, from the text alone",
+    )
     external: bool = Field(default=False, description="whether pages may leave the account for an endpoint outside it")
     models: tuple[str, ...] = Field(
         default=(),

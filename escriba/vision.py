@@ -23,18 +23,18 @@ class Region(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """One image and one prompt for a served model.
+    """One prompt for a served model, with one image or none.
 
-    `image` is a PNG or JPEG of `pixels` pixels; `max_tokens` bounds the answer, and is never absent; `sampling` are
+    `image` is a PNG or JPEG of `pixels` pixels, or empty: then the prompt is asked alone; `max_tokens` bounds the answer, and is never absent; `sampling` are
     fields of the request, besides the temperature, by which the model's answers are drawn; `schema` is a JSON schema that the answer must
     fit, where the model is asked for JSON.
     """
 
     model: str
     prompt: str
-    image: bytes
-    media_type: Literal["image/png", "image/jpeg"]
-    pixels: int
+    image: bytes = b""
+    media_type: Literal["image/png", "image/jpeg"] = "image/png"
+    pixels: int = 0
     max_tokens: int
     temperature: float = 0.0
     sampling: dict[str, Any] = {}

@@ -120,13 +120,9 @@ class Arriving:
 
 def request(question: Question, limit_name: LimitName, kind: str) -> dict[str, Any]:
     """The arguments of a streamed chat completion; `kind` is the server's own name, where it is known."""
-    picture = f"data:{question.media_type};base64,{base64.b64encode(question.image).decode()}"
-    # The prompt comes first: a server that keeps prefixes then computes it once for all pages.
-    content: list[dict[str, Any]] = [{"type": "text", "text": question.prompt}] if question.prompt else []
-    content.append({"type": "image_url", "image_url": {"url": picture}})
     body: dict[str, Any] = {
         "model": question.model,
-        "messages": [{"role": "user", "content": content}],
+        "messages": [{"role": "user", "content": _content(question) if question.image else question.prompt}],
         "temperature": question.temperature,
         limit_name: question.max_tokens,
         "stream": True,
@@ -141,6 +137,13 @@ def request(question: Question, limit_name: LimitName, kind: str) -> dict[str, A
         body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}  # so that a cut answer is metered too
         body["extra_body"] = question.sampling | {"repetition_detection": _LOOPS}
     return body
+
+
+def _content(question: Question) -> list[dict[str, Any]]:
+    picture = f"data:{question.media_type};base64,{base64.b64encode(question.image).decode()}"
+    # The prompt comes first: a server that keeps prefixes then computes it once for all pages.
+    content: list[dict[str, Any]] = [{"type": "text", "text": question.prompt}] if question.prompt else []
+    return [*content, {"type": "image_url", "image_url": {"url": picture}}]
 
 
 def tokenize_request(kind: str, text: str, model: str) -> dict[str, Any]:

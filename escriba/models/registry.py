@@ -82,7 +82,8 @@ class Model(_Entry):
     """One entry of models.toml.
 
     `repo` and `revision` name the weights on the hub; `served` is what an API calls it; `ollama` its GGUF there; `prompt_of` takes another
-    entry's prompt; `context` and `max_tokens` are tokens; `vllm` are flags of `vllm serve`; `external` models live at an `endpoint` outside.
+    entry's prompt; `context` and `max_tokens` are tokens; `vllm` are flags of `vllm serve`; `external` models live at an `endpoint` outside;
+    those that `corrects` follow instructions about text alone, so that they may correct what CPU OCR read.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
@@ -106,6 +107,7 @@ class Model(_Entry):
     sampling: Sampling = Sampling()
     vllm: tuple[str, ...] = ()
     scores: tuple[Score, ...]
+    corrects: bool = False
     external: bool = False
     endpoint: str = ""
     served: str = ""
@@ -136,6 +138,10 @@ class Model(_Entry):
     def version(self) -> str:
         """Weights and prompt, for fingerprints."""
         return f"{self.name}@{self.revision[:12] or self.served or 'unpinned'}+{self.prompt_version}"
+
+    def served_as(self, called: str) -> str:
+        """What an endpoint calls it: as its operator says, where he does."""
+        return called or self.served or self.repo or self.name
 
     def needs_gib(self, sequences: int = 4) -> float:
         """GPU memory for the weights and for so many full contexts at once, GiB; 0 where it has no weights of its own."""

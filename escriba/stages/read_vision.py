@@ -1,4 +1,4 @@
-"""Asks a vision model about the hard parts of a page that CPU OCR has read, and believes an answer only with evidence.
+"""Asks a model about what CPU OCR could not read, or only with doubts, and believes an answer only with evidence.
 
 What is not believed costs nothing but its price: the CPU reading stands, DEGRADED, with the reason.
 """
@@ -27,6 +27,7 @@ from escriba.moves import given_up
 from escriba.policy import Policy
 from escriba.ports import Picture, Ports
 from escriba.stages import announce, figures
+from escriba.stages.correct_text import correct
 from escriba.stages.escalate import LATE, UNGROUNDED, settle
 from escriba.stages.scratch import fetch
 from escriba.vision import Answer, Parsed, Question, Region, Verdict, answer_bound
@@ -77,10 +78,17 @@ def read_vision(message: VisionRequested, ports: Ports) -> None:
     if left <= 0 and row.state == "WAITING":
         # The document shall not wait any longer; what is read from here on makes it better afterwards.
         settle(document, row, given_up(row, LATE), ports)
+        if row.kept_as == "DONE":
+            return
     seconds = min(left, SECONDS) if left > 0 else min(policy.vision.deadline_seconds, SECONDS)
     [page] = _PAGES.decode(gzip.decompress(ports.results.get(row.result_key)))
-    asking = _Asking(document, row, policy, page, now + timedelta(seconds=seconds), ports)
-    told = [asking.about(region) for region in regions(page, policy)]
+    hard, until = regions(page, policy), now + timedelta(seconds=seconds)
+    if not hard:
+        better = correct(document, policy, page, until, ports)
+        settle(document, row, _kept(document, row, better, (ports.clock.now() - now).total_seconds(), ports), ports)
+        return
+    asking = _Asking(document, row, policy, page, until, ports)
+    told = [asking.about(region) for region in hard]
     if asking.away is not None and not any(one.believed for one in told) and left > 0 and policy.vision.urgency == "batch":
         raise VisionAway(str(asking.away))
     spent = (ports.clock.now() - now).total_seconds()
@@ -141,7 +149,7 @@ class _Asking:
         pixels = round(model.rendering.longest_side * rung.size)
         picture = self._ports.reader.render(self._path, self._policy, number, pixels, turned=turned, box=box)
         question = Question(
-            model=served_as(backend),
+            model=model.served_as(backend.served_as),
             prompt=model.prompt,
             image=picture.image,
             media_type="image/png",
@@ -162,7 +170,7 @@ class _Asking:
         model = models.model(backend.model)
         most = min(self._policy.vision.max_tokens, model.max_tokens)
         text = "" if region.cause in {"unread", "handwriting"} else "\n".join(block.text for block in cpu)
-        counted = self._ports.vision(backend).count_tokens(text, served_as(backend), min(left, 10.0)) if text else None
+        counted = self._ports.vision(backend).count_tokens(text, model.served_as(backend.served_as), min(left, 10.0)) if text else None
         return answer_bound(len(text), counted, model.characters_per_token, most)
 
     def _told(self, region: Region, cpu: Sequence[Block], backend: Backend, parsed: Parsed | None, verdict: Verdict) -> Told:
@@ -177,12 +185,6 @@ class _Asking:
         figures.count(self._ports, self._document, metric, value)
 
 
-def served_as(backend: Backend) -> str:
-    """What the endpoint calls the backend's model."""
-    model = models.model(backend.model)
-    return backend.served_as or model.served or model.repo or model.name
-
-
 def _parsed(model: models.Model, answer: Answer, picture: Picture) -> Parsed | None:
     try:
         return models.parse(model.parser, answer.text, (picture.width, picture.height))
@@ -191,24 +193,28 @@ def _parsed(model: models.Model, answer: Answer, picture: Picture) -> Parsed | N
 
 
 def _outcome(document: DocumentRow, row: PagesRow, page: Page, told: Sequence[Told], seconds: float, ports: Ports) -> Outcome:
-    """The page with what was believed put in its place, stored."""
+    """How a hard page ends, what was believed put in its place."""
     refused = [one.reason for one in told if not one.believed]
     better = merged(page, [one for one in told if one.believed])
     reason = refused[0] if refused else UNGROUNDED if any(one.ungrounded for one in told) else ""
     state: PageState = "DEGRADED" if reason else "DONE"
-    better = msgspec.structs.replace(better, state=state, reason=reason)
-    content = gzip.compress(_ENCODER.encode([better]), 1, mtime=0)
+    return _kept(document, row, msgspec.structs.replace(better, state=state, reason=reason), seconds, ports)
+
+
+def _kept(document: DocumentRow, row: PagesRow, page: Page, seconds: float, ports: Ports) -> Outcome:
+    """The page stored, and its row's end."""
+    content = gzip.compress(_ENCODER.encode([page]), 1, mtime=0)
     key = result_key(document.document_id, row.first, row.last, content)
     ports.results.put(key, content, content_type="application/gzip")
     return Outcome(
         first=row.first,
         last=row.last,
         generation=row.generation,
-        state=state,
-        reason=reason,
-        engine=better.engine,
+        state=page.state,
+        reason=page.reason,
+        engine=page.engine,
         result_key=key,
-        confidence=better.confidence,
+        confidence=page.confidence,
         seconds=round(row.seconds + seconds, 3),
     )
 

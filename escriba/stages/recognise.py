@@ -10,13 +10,14 @@ import msgspec
 from escriba.backends import choose
 from escriba.document import Page, PageState
 from escriba.errors import EngineTimeout, EngineUnavailable, EscribaError, PermanentError
-from escriba.escalation import regions
+from escriba.escalation import regions, wants_correction
 from escriba.identity import result_key
 from escriba.ledger import DocumentRow, Outcome, PagesRow
 from escriba.messages import PagesRequested, VisionRequested, encode
 from escriba.policy import Policy
 from escriba.ports import Ports, Rejection
 from escriba.stages import announce, figures
+from escriba.stages.correct_text import correctors
 from escriba.stages.escalate import escalate, send_again
 from escriba.stages.scratch import fetch
 from escriba.stages.split import send_waiting
@@ -67,6 +68,10 @@ def _read(document: DocumentRow, row: PagesRow, ports: Ports) -> None:
         answers, hard = [_left_alone(page) for page in hard], []
     outcome = _keep(document, row, answers, seconds, ports)
     if hard:
+        # Read as it is, the page is not good enough.
+        escalate(document, row, msgspec.structs.replace(outcome, state="DEGRADED"), ports)
+        return
+    if any(isinstance(page, Page) and wants_correction(page, policy) for page in answers) and correctors(ports.backends, policy):
         escalate(document, row, outcome, ports)
         return
     after = ports.ledger.complete(document.document_id, [outcome])

@@ -16,6 +16,7 @@ from escriba.messages import ObjectCreated, PagesRequested, SplitContinued, enco
 from escriba.policy import Policy
 from escriba.ports import Inspection, Ports
 from escriba.stages import announce, escalate
+from escriba.stages.correct_text import PROMPT_VERSION, correctors
 from escriba.stages.scratch import fetch, fetch_upload
 from escriba.topology import PAGES_PER_SPLIT
 from escriba.triage import choose_route, pack
@@ -192,7 +193,8 @@ def policy_named(name: str, ports: Ports) -> Policy:
 
 def vision_versions(policy: Policy, ports: Ports) -> Mapping[str, str]:
     """Name and version of each model that a page may be sent to: another model, or another prompt, makes another reading."""
-    return {f"vision {backend.model}": models.model(backend.model).version for backend in choose(ports.backends, policy)}
+    versions = {f"vision {backend.model}": models.model(backend.model).version for backend in choose(ports.backends, policy)}
+    return versions | ({"correction": PROMPT_VERSION} if correctors(ports.backends, policy) else {})
 
 
 def _sha256(path: Path) -> str:

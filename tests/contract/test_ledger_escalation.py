@@ -5,7 +5,7 @@ from __future__ import annotations
 from escriba.moves import given_up
 from tests.contract.ledgers import DOC, Books, check, outcome, planned, row
 
-READING = outcome(1, engine="rapidocr", confidence=0.4, seconds=3.0, reason="low confidence (0.40)", result_key="cpu")
+READING = outcome(1, state="DEGRADED", engine="rapidocr", confidence=0.4, seconds=3.0, reason="low confidence (0.40)", result_key="cpu")
 
 
 def test_an_escalated_page_waits_with_its_reading(books: Books) -> None:
@@ -56,6 +56,16 @@ def test_a_page_that_nobody_reads_better_ends_with_what_it_has(books: Books) -> 
     assert books.ledger.publish(DOC, 1, "DONE") is not None
     after = books.ledger.complete(DOC, [outcome(1, result_key="better")])
     assert (after.done, after.degraded, after.revision) == (1, 0, 2)
+    check(books.ledger)
+
+
+def test_a_page_that_was_read_well_enough_ends_as_it_was_read(books: Books) -> None:
+    """It only waited for something that it can do without: DONE, and no reason stands against it."""
+    planned(books.ledger, row(1))
+    books.ledger.escalate(DOC, books.page(), outcome(1, engine="rapidocr", result_key="cpu"), "vision-api")
+    after = books.ledger.complete(DOC, [given_up(books.page(), "nobody")])
+    assert (after.waiting, after.done, after.degraded) == (0, 1, 0)
+    assert (books.page().reason, books.page().result_key) == ("", "cpu")
     check(books.ledger)
 
 

@@ -171,7 +171,8 @@ class Handler(BaseHTTPRequestHandler):
 
     @staticmethod
     def _refusal(asked: dict[str, Any]) -> Act | None:
-        parts = asked["messages"][0]["content"]
+        content = asked["messages"][0]["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         images = [base64.b64decode(part["image_url"]["url"].partition(",")[2]) for part in parts if part["type"] == "image_url"]
         if asked["model"] != "tiny":
             return Fails(404, kind="NotFoundError", message=f"The model `{asked['model']}` does not exist.", param="model")

@@ -48,6 +48,13 @@ class Contract:
         assert 0 < answer.answer_tokens <= 16
         assert 0 < answer.seconds < SECONDS
 
+    def test_text_alone_is_answered(self, client: VisionClient) -> None:
+        """No picture, fewer tokens for it, and an answer all the same."""
+        seen = client.ask(question(), SECONDS)
+        answer = client.ask(question(image=b"", pixels=0), SECONDS)
+        assert 0 < answer.prompt_tokens <= seen.prompt_tokens - 16
+        assert 0 < answer.answer_tokens <= 16
+
     def test_an_answer_may_not_be_longer_than_its_bound(self, client: VisionClient) -> None:
         """Whatever the model would still say: `length` and the bound's number of tokens."""
         answer = client.ask(question(max_tokens=5), SECONDS)

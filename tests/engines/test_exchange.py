@@ -59,6 +59,11 @@ def test_models_that_want_no_prompt_get_none() -> None:
     assert [part["type"] for part in request(question(prompt=""), "max_tokens", "")["messages"][0]["content"]] == ["image_url"]
 
 
+def test_a_question_without_a_picture_is_its_prompt() -> None:
+    """As plain text, which servers of models that see nothing take too."""
+    assert request(question(image=b""), "max_tokens", "")["messages"] == [{"role": "user", "content": "Read."}]
+
+
 def test_a_schema_is_asked_for_strictly() -> None:
     """In the form that OpenAI, vLLM, llama.cpp and Ollama share."""
     wanted = request(question(schema=SCHEMA), "max_tokens", "")["response_format"]

@@ -31,7 +31,7 @@ OUTPUTS = ("chunks.jsonl", "document.json", "document.md", "document.pdf", "docu
 
 
 def made_up(routes: str, *, seed: str = "") -> bytes:
-    """A document of one page a letter: `t` has a text layer, `o` needs OCR, and `h` is too hard for it. `seed` makes other bytes."""
+    """A document of one page a letter: `t` has a text layer, `o` needs OCR, `d` leaves it in doubt of a word, and `h` is too hard for it. `seed` makes other bytes."""
     return json.dumps({"routes": routes, "seed": seed}).encode()
 
 
@@ -79,6 +79,8 @@ class ObedientReader:
                 answers.append(Rejection(number, "corrupt", "broken page"))
             elif made["routes"][number - 1] == "h":
                 answers.append(hard_page(number))
+            elif made["routes"][number - 1] == "d":
+                answers.append(doubtful_page(number))
             else:
                 answers.append(_page(number, route, made.get("says", "")))
         return answers
@@ -118,21 +120,38 @@ SURE = ("Fatura 4711 de 12/03/2026 vence 30/04/2026", "Total a pagar 1.234,56 EU
 SCRAWL = ("Recebido em maos pelo encarregado", "e conferido antes da entrega", "sem qualquer reparo a fazer")
 
 
+DOUBTFUL = (
+    "Fatura 4711 de 12/03/2026 com vencimento em abril",
+    "A mercadoria foi confer~lda e entregue ontem sem qualquer reparo",
+    "Pagamento por transferencia para a conta indicada no contrato",
+)
+"""Lines of which CPU OCR is in doubt of the word with a tilde in it."""
+
+
 def hard_page(number: int) -> Page:
     """What CPU OCR makes of a page of which it can read the print, and not the hand below it."""
     shapes = [(text, 0.97, text) for text in SURE] + [
         (text, 0.2, "".join(chr(ord(c) ^ 3) if c.isalpha() else c for c in text)) for text in SCRAWL
     ]
+    evidence = Evidence(ink=0.1, unread=0.6, sure=0.3, disagreement=0.8, handwriting=0.9)
+    return _read_page(number, [[(word, confidence) for word in read.split()] for _, confidence, read in shapes], 0.45, evidence)
+
+
+def doubtful_page(number: int) -> Page:
+    """What CPU OCR makes of good print, with a slip here and there that it is in doubt of."""
+    lines = [[(word.replace("~", ""), 0.6 if "~" in word else 0.99) for word in text.split()] for text in DOUBTFUL]
+    return _read_page(number, lines, 0.95, Evidence(ink=0.1, sure=0.9))
+
+
+def _read_page(number: int, lines: Sequence[Sequence[tuple[str, float]]], confidence: float, evidence: Evidence) -> Page:
     blocks = []
-    for n, (_, confidence, read) in enumerate(shapes):
-        words = read.split()
+    for n, words in enumerate(lines):
         box = BoundingBox(10, 10 + 12 * n, 90, 20 + 12 * n)
         step = 80 / len(words)
         line = Line.of(
-            Word(word, BoundingBox(10 + step * i, box.y0, 10 + step * (i + 0.9), box.y1), confidence) for i, word in enumerate(words)
+            Word(word, BoundingBox(10 + step * i, box.y0, 10 + step * (i + 0.9), box.y1), sure) for i, (word, sure) in enumerate(words)
         )
         blocks.append(Block(kind="paragraph", box=line.box, lines=(line,), font_size=10))
-    evidence = Evidence(ink=0.1, unread=0.6, sure=0.3, disagreement=0.8, handwriting=0.9)
     return Page(
         number=number,
         width=100,
@@ -140,7 +159,7 @@ def hard_page(number: int) -> Page:
         route="ocr",
         engine="rapidocr",
         state="DONE",
-        confidence=0.45,
+        confidence=confidence,
         blocks=tuple(blocks),
         evidence=evidence,
     )

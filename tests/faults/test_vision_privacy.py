@@ -75,6 +75,25 @@ def test_whatever_happens_only_our_own_is_asked(act: Act, told: str, monkeypatch
         assert watched.names <= {own.place[0]}
 
 
+@pytest.mark.parametrize("act", [Says("1: nada"), Fails(500), Nonsense(b"data: nonsense\n\n")], ids=["strays", "500", "no protocol"])
+def test_text_to_be_corrected_goes_where_pictures_may_go(act: Act, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page with words in doubt is sent, as text, to the own endpoint alone, and ends as it was read."""
+    watched = watch(monkeypatch)
+    with fake(*[act] * 40, owner="somebody") as own:
+        backends = [backend("own", own.base_url), backend("outside", f"http://{ELSEWHERE}:82/v1", external=True)]
+        with pipeline(vision=None) as made:
+            made.ports = _with(made, backends)  # type: ignore[assignment]
+            policy = Policy(vision=Vision(deadline_seconds=6, correction=True))
+            made.ports.results.put(policy_key("default"), policy.model_dump_json().encode())
+            job = made.upload("doubtful.pdf", made_up("d"))
+            run(made)
+            assert state(made, job) == ("DONE", "")
+        assert own.questions
+        assert all(isinstance(question["messages"][0]["content"], str) for question in own.questions)
+        assert watched.places == {own.place}
+        assert watched.names <= {own.place[0]}
+
+
 def _with(made: object, backends: list[Backend]) -> object:
     from dataclasses import replace
 
