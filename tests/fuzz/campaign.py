@@ -34,7 +34,12 @@ from tests.faults.harness import assert_conserved, run
 from tests.fuzz.mutations import damaged
 from tests.fuzz.seeds import SECRET, seeds
 
-POLICY = Policy(vision=Vision(enabled=False), ocr=Ocr(engine="glance"), limits=Limits(page_seconds=10, max_pages=200), password_secret="fuzz")  # noqa: S106
+POLICY = Policy(
+    vision=Vision(enabled=False),  # its engine only glances: every page would be hard
+    ocr=Ocr(engine="glance"),
+    limits=Limits(page_seconds=10, max_pages=200),
+    password_secret="fuzz",  # noqa: S106  (its name)
+)
 _CALL_SECONDS = 30.0  # the longest limit of a call of ours, and time for a new child to start
 _SLOW_SECONDS = 5.0
 _CUTS = 3  # pages of one file that are cut out and looked at
