@@ -23,7 +23,7 @@ from escriba.aws.recovery import DynamoRecovery
 from escriba.aws.secrets import SecretsManager
 from escriba.aws.telemetry import PowertoolsMeter
 from escriba.backends import Backend
-from escriba.errors import EscribaError
+from escriba.errors import EscribaError, VisionAway
 from escriba.guards import repetition
 from escriba.isolation import IsolatedReader
 from escriba.memory.clock import SystemClock
@@ -62,7 +62,8 @@ def sqs_handler(work: Work) -> Handler:
             try:
                 work(Received(short_name(queue), delivery, context), ports)
             except Exception as error:
-                ports.meter.count("MessagesFailed")
+                if not isinstance(error, VisionAway):  # which waits as it is meant to
+                    ports.meter.count("MessagesFailed")
                 # Only our own sentences are known to hold no document text.
                 reason = str(error) if isinstance(error, EscribaError) else ""
                 ports.meter.log(

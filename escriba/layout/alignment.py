@@ -1,6 +1,6 @@
 """Lays what a vision model said over the boxes that CPU OCR saw, so that its words can be found on the page.
 
-Words are matched in order where they agree, then anywhere; those between two matches share the boxes of the CPU words that stand there. Where CPU
+Words are matched in order where they agree, then anywhere, then where they are alike; those between two matches share the boxes of the CPU words that stand there. Where CPU
 OCR saw nothing, a word's box is an estimate, and its block says so.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
@@ -19,6 +19,8 @@ from escriba.document import Block, BoundingBox, Line, Table, Word
 from escriba.vision import Parsed, Said
 
 _TAG = re.compile(r"<[^>]*>")
+_PAIRS = 10_000  # of words between two matches that are compared for likeness
+_ALIKE, _AS_LONG, _SHORT, _APART = 0.4, 0.65, 4, 4.0
 _LINE_HEIGHT, _LEAST, _CHARACTERS = 14.0, 4.0, 80  # points of a line where nothing tells, and at least; what stands on it
 
 
@@ -112,7 +114,8 @@ def _place(tokens: Sequence[str], seen: Sequence[_Seen], region: BoundingBox) ->
     placed: list[_Placed | None] = [None] * len(tokens)
     for mine, other in matched.items():
         word = seen[other]
-        placed[mine] = _Placed(Word(tokens[mine], word.word.box, word.word.confidence), word.line, seen=True)
+        confidence = word.word.confidence if ours[mine] == theirs[other] else None
+        placed[mine] = _Placed(Word(tokens[mine], word.word.box, confidence), word.line, seen=True)
     for first, last in _gaps(placed):
         between = _between(first, last, matched, seen)
         lengths = [len(token) for token in tokens[first:last]]
@@ -123,20 +126,69 @@ def _place(tokens: Sequence[str], seen: Sequence[_Seen], region: BoundingBox) ->
 
 
 def _matches(ours: Sequence[str], theirs: Sequence[str]) -> dict[int, int]:
-    """Which of our words is which of theirs: in order first, then those that are equal and stand alone on both sides."""
-    found = {
-        a + n: b + n for a, b, length in SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks() for n in range(length)
-    }
-    left_here = defaultdict(list)
-    left_there = defaultdict(list)
+    """Which of our words is which of theirs: equal and in order first, then those that stand alone on both sides, then alike between these."""
+    found: dict[int, int] = {}
+    alike: dict[int, int] = {}
+    here = there = 0
+    for a, b, length in SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks():
+        alike |= {here + i: there + j for i, j in _alike(ours[here:a], theirs[there:b])}
+        found |= {a + n: b + n for n in range(length)}
+        here, there = a + length, b + length
+    left_here: dict[str, list[int]] = defaultdict(list)
+    left_there: dict[str, list[int]] = defaultdict(list)
+    for words, used, left in ((ours, set(found), left_here), (theirs, set(found.values()), left_there)):
+        for n, token in enumerate(words):
+            if n not in used:
+                left[token].append(n)
+    found |= {mine[0]: left_there[token][0] for token, mine in left_here.items() if len(mine) == 1 == len(left_there[token])}
     taken = set(found.values())
-    for n, token in enumerate(ours):
-        if n not in found:
-            left_here[token].append(n)
-    for n, token in enumerate(theirs):
-        if n not in taken:
-            left_there[token].append(n)
-    return found | {here[0]: left_there[token][0] for token, here in left_here.items() if len(here) == 1 == len(left_there[token])}
+    return found | {mine: other for mine, other in alike.items() if mine not in found and other not in taken}
+
+
+def _alike(ours: Sequence[str], theirs: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Pairs of words that are alike, in order, so that their likeness comes to the most: what OCR misreads keeps some of its letters and its place."""
+    if not 0 < len(ours) * len(theirs) <= _PAIRS:
+        return
+    mine, other = _letters(ours), _letters(theirs)
+    best = [[0.0] * (len(theirs) + 1) for _ in range(len(ours) + 1)]
+    for i in range(len(ours) - 1, -1, -1):
+        for j in range(len(theirs) - 1, -1, -1):
+            best[i][j] = max(best[i + 1][j], best[i][j + 1], _worth(mine[i], other[j]) + best[i + 1][j + 1])
+    i = j = 0
+    while i < len(ours) and j < len(theirs):
+        worth = _worth(mine[i], other[j])
+        if worth and best[i][j] == worth + best[i + 1][j + 1]:
+            yield i, j
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            i += 1
+        else:
+            j += 1
+
+
+class _Letters(NamedTuple):
+    """A word as pairs of its letters, and its place among its neighbours, 0 to 1."""
+
+    pairs: Counter[str]
+    place: float
+
+
+def _letters(words: Sequence[str]) -> list[_Letters]:
+    total, before, found = sum(map(len, words)), 0, []
+    for word in words:
+        framed = f"^{word}$"
+        found.append(_Letters(Counter(framed[n : n + 2] for n in range(len(framed) - 1)), (before + len(word) / 2) / total))
+        before += len(word)
+    return found
+
+
+def _worth(one: _Letters, other: _Letters) -> float:
+    """Letters that two words have in common, less for words that stand apart; 0 for short ones, too little in common, or several run together."""
+    short, long = sorted((one.pairs.total(), other.pairs.total()))
+    likeness = 2 * (one.pairs & other.pairs).total() / (short + long)  # Dice's coefficient
+    if short < _SHORT or short < _AS_LONG * long or likeness < _ALIKE:
+        return 0.0
+    return likeness * short * max(0.0, 1 - _APART * abs(one.place - other.place))
 
 
 def _gaps(placed: Sequence[_Placed | None]) -> Iterator[tuple[int, int]]:

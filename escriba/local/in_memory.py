@@ -14,7 +14,7 @@ import msgspec
 
 from escriba.backends import Backend
 from escriba.document import Document
-from escriba.errors import EscribaError, rejection
+from escriba.errors import EscribaError, VisionAway, rejection
 from escriba.identity import job_id, policy_key, upload_key
 from escriba.isolation import IsolatedReader
 from escriba.ledger import DocumentRow, JobRow
@@ -106,7 +106,8 @@ class InMemoryPipeline:
                     work(Received(short_name(record["eventSourceARN"].rpartition(":")[2]), message, context), self._worker_ports())
                 except Exception as error:  # noqa: BLE001  (as Lambda does: the message failed, whatever it was)
                     reason = str(error) if isinstance(error, EscribaError) else ""
-                    self.ports.meter.count("MessagesFailed")
+                    if not isinstance(error, VisionAway):
+                        self.ports.meter.count("MessagesFailed")
                     self.ports.meter.log("error", "message failed", error=type(error).__name__, reason=reason)
                     failed.append({"itemIdentifier": record["messageId"]})
             return {"batchItemFailures": failed}

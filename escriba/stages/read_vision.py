@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -80,6 +80,7 @@ def read_vision(message: VisionRequested, ports: Ports) -> None:
         settle(document, row, given_up(row, LATE), ports)
         if row.kept_as == "DONE":
             return
+        row = msgspec.structs.replace(row, state="DEGRADED", reason=LATE)
     seconds = min(left, SECONDS) if left > 0 else min(policy.vision.deadline_seconds, SECONDS)
     [page] = _PAGES.decode(gzip.decompress(ports.results.get(row.result_key)))
     hard, until = regions(page, policy), now + timedelta(seconds=seconds)
@@ -102,7 +103,7 @@ def _is_wanted(row: PagesRow) -> bool:
 class _Asking:
     """Asks about the regions of one page until a moment; `away` is the last failure of a backend that another time may succeed."""
 
-    def __init__(self, document: DocumentRow, row: PagesRow, policy: Policy, page: Page, until: object, ports: Ports) -> None:
+    def __init__(self, document: DocumentRow, row: PagesRow, policy: Policy, page: Page, until: datetime, ports: Ports) -> None:
         self._document, self._row, self._policy, self._page, self._until, self._ports = document, row, policy, page, until, ports
         self._path = fetch(row.object_key, ports)
         self.away: RetryableError | None = None
@@ -120,7 +121,7 @@ class _Asking:
         """One answer after the other, each asked for in another way, until the backend fails or refuses."""
         model, turn = models.model(backend.model), 0
         for rung in LADDER[: self._policy.vision.attempts]:
-            left = (self._until - self._ports.clock.now()).total_seconds()  # type: ignore[operator]
+            left = (self._until - self._ports.clock.now()).total_seconds()
             if left <= 0:
                 yield Told(region, reason=LATE)
                 return

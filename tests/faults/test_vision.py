@@ -124,6 +124,7 @@ def test_a_page_that_may_wait_waits_for_its_model() -> None:
             made.ports.clock.sleep(11)
         [row] = rows(made, job)
         assert (row.state, row.attempts) == ("WAITING", 0)
+        assert counted(made, "MessagesFailed") == 0
         model.mood = None
         assert deliver(made, handlers, "read_with_api", "vision-api") == 0
         [row] = rows(made, job)
@@ -146,12 +147,31 @@ def test_a_page_waits_no_longer_than_its_policy_says_and_is_made_better_afterwar
         reconcile(made.ports)
         [row] = rows(made, job)
         assert (row.state, row.reason) == ("DEGRADED", escalate.LATE)
+        assert counted(made, "PagesFinished") == 1
         deliver(made, handlers, "assemble_document", "assemble")
         assert document_of(made, job).current == 1
         run(made)
         [row] = rows(made, job)
         assert (row.state, row.engine) == ("DONE", OWN.model)
         assert document_of(made, job).current == 2
+        assert counted(made, "PagesFinished") == 1
+
+
+def test_a_message_that_comes_too_late_frees_its_document_first() -> None:
+    """The queue was long: the CPU reading is delivered, then the model is asked all the same; the page is counted once."""
+    model = ObedientVision()
+    with pipeline(vision=model) as made:
+        handlers = made.handlers()
+        job = made.upload("hard.pdf", made_up("h"))
+        for function, queue in (("split_document", "intake"), ("recognise_pages", "pages")):
+            deliver(made, handlers, function, queue)
+        made.ports.clock.sleep(600)
+        deliver(made, handlers, "read_with_api", "vision-api")
+        [row] = rows(made, job)
+        assert (row.state, row.engine) == ("DONE", OWN.model)
+        assert counted(made, "PagesFinished") == 1
+        run(made)
+        assert document_of(made, job).state == "DONE"
 
 
 def test_a_message_that_comes_twice_asks_once() -> None:

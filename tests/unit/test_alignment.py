@@ -55,6 +55,17 @@ def test_words_read_otherwise_share_the_boxes_of_those_that_stood_there() -> Non
     assert made.unaligned == ()
 
 
+def test_a_misread_word_is_found_by_its_letters() -> None:
+    """Each in its own box, however many words are missing between them; confidence is only for what agrees."""
+    cpu = [block(line("Aldyerley Grarge", 100)), block(line("Dea Dyerr", 200))]
+    [made] = aligned(said("Alderley Grange, Wotton-under-Edge in January Dear Dyer"), cpu, PAGE)
+    boxes = {word.text: word.box for word in words((made,))}
+    assert boxes["Alderley"] == cpu[0].lines[0].words[0].box
+    assert boxes["Dear"] == cpu[1].lines[0].words[0].box
+    assert boxes["Dyer"] == cpu[1].lines[0].words[1].box
+    assert {word.confidence for word in words((made,))} == {None}
+
+
 def test_what_nobody_saw_is_flagged() -> None:
     """A line between two that were seen: an estimate between them, and the block says which words."""
     cpu = [block(line("first line", 100)), block(line("third line", 200))]
