@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
+from escriba.document import BoundingBox
 from escriba.errors import EngineRejected, EngineTimeout, EngineUnavailable
 from escriba.identity import policy_key
 from escriba.ledger import PagesRow
@@ -16,7 +18,8 @@ from escriba.messages import VisionRequested, decode, encode
 from escriba.policy import parse_policy
 from escriba.stages import escalate
 from escriba.stages.reconcile import reconcile
-from tests.faults.harness import OWN, SCRAWL, SURE, ObedientVision, document_of, made_up, outputs, pipeline, run
+from escriba.vision import Region
+from tests.faults.harness import OWN, SCRAWL, SURE, ObedientReader, ObedientVision, document_of, made_up, outputs, pipeline, run
 
 
 def rows(made: InMemoryPipeline, job: str) -> list[PagesRow]:
@@ -251,3 +254,42 @@ def test_the_message_reads_back() -> None:
         message = decode(body)
         assert isinstance(message, VisionRequested)
         assert encode(message) == body
+
+
+def test_a_larger_model_is_asked_where_the_small_one_is_not_believed() -> None:
+    """In the policy's order, each as often as it says; the page says who read it."""
+    small, large = ObedientVision(), ObedientVision()
+    small.mood = "Era uma vez um gato maltes que tocava piano e falava frances com toda a gente da rua. " * 3
+    backends = [OWN, OWN.model_copy(update={"name": "large", "model": "qwen3-vl-8b"})]
+    with pipeline(vision=small, backends=backends) as made:
+        made.ports = dataclasses.replace(made.ports, vision=lambda backend: small if backend is backends[0] else large)
+        _, found, _ = read(made, "h", '[vision]\nmodels = ["lightonocr-2-1b", "qwen3-vl-8b"]\nattempts = 2')
+        assert (found[0].state, found[0].engine) == ("DONE", "qwen3-vl-8b")
+        assert (len(small.asked), len(large.asked)) == (2, 1)
+        assert {question.model for question in large.asked} == {"Qwen/Qwen3-VL-8B-Instruct"}
+
+
+def test_only_the_hard_part_is_sent_and_put_back_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crop of the lower lines: the print above stays as OCR read it, the better lines follow, and say who read them."""
+    model = ObedientVision()
+    model.mood = "\n\n".join(SCRAWL)
+    part = Region("handwriting", BoundingBox(0, 33, 100, 75))
+    for place in ("recognise", "read_vision"):
+        monkeypatch.setattr(f"escriba.stages.{place}.regions", lambda page, policy: (part,) if page.number == 1 else ())
+    boxes: list[BoundingBox | None] = []
+    render = ObedientReader.render
+
+    def noting(self: ObedientReader, *args: Any, box: BoundingBox | None = None, **kwargs: Any) -> Any:
+        boxes.append(box)
+        return render(self, *args, box=box, **kwargs)
+
+    monkeypatch.setattr(ObedientReader, "render", noting)
+    with pipeline(vision=model) as made:
+        _, found, document = read(made, "h", "[vision]\nattempts = 1")
+        assert boxes == [part.box]
+        [page] = document["pages"]
+        told = [" ".join(word[0] for line in block["lines"] for word in line["words"]) for block in page["blocks"]]
+        assert told == [*SURE, *SCRAWL]
+        assert [block.get("engine", "") for block in page["blocks"]] == ["", "", *[OWN.model] * 3]
+        assert (page["route"], page["engine"]) == ("vision", "rapidocr")
+        assert found[0].reason == escalate.UNGROUNDED  # nothing in that part was sure enough to confirm it
