@@ -12,6 +12,8 @@ from tests.matrix.faults import FAULTS
 from tests.matrix.trace import alarms_wrong, faults_found, first_red, trace
 from tests.matrix.world import HOUR, world
 
+pytestmark = pytest.mark.no_cover  # hours of simulated work: being measured would double their time, and others cover the same code
+
 NAMES = {fault.name for fault in FAULTS}
 
 

@@ -18,6 +18,8 @@ from tests.matrix.moto_world import moto_world
 from tests.matrix.trace import faults_found, run_through
 from tests.matrix.world import HOUR, MINUTE, World
 
+pytestmark = pytest.mark.no_cover  # hours of simulated work: being measured would double their time, and others cover the same code
+
 ON_MOTO = (
     "split-mapping-disabled",
     "recognise-mapping-disabled",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from escriba.alarms import ALARMS
 from escriba.local.alarm_evaluator import is_red
 from escriba.memory.queue import MemoryQueue
 from escriba.stages.figures import CANARY
 from escriba.topology import MAX_RESENDS
 from tests.matrix.world import HOUR, MINUTE, World, world
+
+pytestmark = pytest.mark.no_cover  # hours of simulated work: being measured would double their time, and others cover the same code
 
 
 def sent_again(here: World, event: str = "") -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from escriba.alarms import ALARMS, Alarm
@@ -32,6 +32,7 @@ class Trace:
     violations: tuple[str, ...]
     reads: int
     redriven: int
+    reds: dict[tuple[str, float], float | None] = field(default_factory=dict)
 
 
 @cache
@@ -70,7 +71,10 @@ def run_through(fault: Fault, here: World, after: float = AFTER) -> Trace:
 
 def first_red(alarm: Alarm, seen: Trace) -> float | None:
     """Seconds from the fault's beginning to the alarm's; None when it stays green."""
-    return next((change.at - seen.began for change in changes(alarm, seen.store, seen.warm, seen.ended) if change.red), None)
+    key = alarm.name, alarm.threshold  # one alarm is asked for again for every other that is left out
+    if key not in seen.reds:
+        seen.reds[key] = next((change.at - seen.began for change in changes(alarm, seen.store, seen.warm, seen.ended) if change.red), None)
+    return seen.reds[key]
 
 
 def faults_found(seen: Trace, alarms: Sequence[Alarm] = ALARMS) -> list[str]:

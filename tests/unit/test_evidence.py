@@ -74,11 +74,11 @@ def test_what_was_not_read_is_measured_and_found() -> None:
 
 
 def test_doubtful_words_count_by_their_length() -> None:
-    """One long word in doubt weighs as much as its letters; a word without any confidence is in doubt too."""
+    """One long word in doubt weighs as much as its letters; one without any confidence shows no doubt."""
     words = line("abc abcdefghi", 20, 20).words
     unsure = Line.of((words[0], replace(words[1], confidence=0.5)))
     assert seen([unsure]).sure == 0.25
-    assert seen([Line.of(replace(word, confidence=None) for word in words)]).sure == 0
+    assert seen([Line.of(replace(word, confidence=None) for word in words)]).sure == 1
 
 
 def test_each_engine_has_its_own_scale_of_sureness() -> None:
