@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from escriba import marked
 from escriba.alarms import ALARMS, Alarm
 
 BEGIN, END = "<!-- made by make docs from escriba/alarms -->", "<!-- end of what make docs makes -->"
@@ -36,12 +37,8 @@ def _when(alarm: Alarm) -> str:
 
 
 def rewritten(page: str) -> str:
-    """The page with what stands between the marks made anew. Raises ValueError when it has no marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page lacks the marks {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{described()}\n{END}{after}"
+    """The page with its description made anew. Raises ValueError when it has no marks."""
+    return marked.rewritten(page, BEGIN, END, described())
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from escriba import marked
 from escriba.models.registry import DEFAULT, SMALL, VLLM_VERSION, Model, catalogue
 
 BEGIN, END = "<!-- made by make docs from escriba/models/models.toml -->", "<!-- end of what make docs makes -->"
@@ -32,12 +33,8 @@ def _row(entry: Model) -> str:
 
 
 def rewritten(page: str) -> str:
-    """The page with what stands between the marks made anew. Raises ValueError when it has no marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page lacks the marks {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{described()}\n{END}{after}"
+    """The page with its description made anew. Raises ValueError when it has no marks."""
+    return marked.rewritten(page, BEGIN, END, described())
 
 
 def main() -> None:
