@@ -34,17 +34,17 @@ class Access:
 
 ACCESS = {
     "split_document": Access(
-        sends=("intake", "pages", "vision-api", "assemble"),
+        sends=("intake", "pages", "vision-api", "vision", "assemble"),
         reads=("policies/*", "originals/*", "readings/*"),
         writes=("originals/*", "readings/*"),
         takes_uploads=True,
         announces=True,
     ),
     "recognise_pages": Access(
-        sends=("pages", "vision-api", "assemble", "pages-dlq"), reads=("originals/*", "readings/*"), writes=("readings/*",), hastens=True
+        sends=("pages", "vision-api", "vision", "assemble", "pages-dlq"), reads=("originals/*", "readings/*"), writes=("readings/*",), hastens=True
     ),
     "read_with_api": Access(
-        sends=("assemble", "vision-api-dlq"),
+        sends=("assemble", "vision", "vision-api-dlq"),
         reads=("originals/*", "readings/*"),
         writes=("readings/*",),
         ledger=("GetItem", "UpdateItem"),
@@ -58,7 +58,7 @@ ACCESS = {
         ledger=("GetItem", "Query", "UpdateItem"),
         announces=True,
     ),
-    "reconcile": Access(sends=("intake", "pages", "vision-api", "assemble"), announces=True, reconciles=True),
+    "reconcile": Access(sends=("intake", "pages", "vision-api", "vision", "assemble"), announces=True, reconciles=True),
     "canary": Access(reads=("canary/*", "documents/canary/*"), writes=("canary/*",), ledger=("GetItem", "Query", "DeleteItem"), sings=True),
     "quarantine": Access(sends=("pages", "assemble"), announces=True),
 }

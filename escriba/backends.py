@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +20,9 @@ class Backend(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
     base_url: str = Field(min_length=1, description="the endpoint, with its /v1")
+    queue: Literal["vision-api", "vision"] = Field(
+        default="vision-api", description="who asks it: a function (vision-api), or the GPU service beside it (vision)"
+    )
     model: str = Field(description="its name in `escriba models list`: prompt, rendering and parser belong to the model")
     served_as: str = Field(default="", description="what the endpoint calls the model; empty: the registry's id")
     external: bool = Field(default=True, description="whether it stands outside the account: pages go there only if their policy says so")
@@ -79,3 +83,8 @@ def choose(backends: Iterable[Backend], policy: Policy) -> tuple[Backend, ...]:
     ]
     wished = {name: place for place, name in enumerate(vision.models)}
     return tuple(sorted(fit, key=lambda b: (wished.get(b.model, 0), b.usd_per_page, b.external, b.seconds_per_page, b.name)))
+
+
+def queues(chosen: Iterable[Backend]) -> tuple[str, ...]:
+    """The queues whose consumers ask these backends, first to last: a page waits in the first, and goes on to the next when nothing was believed."""
+    return tuple(dict.fromkeys(backend.queue for backend in chosen))

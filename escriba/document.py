@@ -10,6 +10,7 @@ import msgspec
 SCHEMA_VERSION = 1
 
 Route = Literal["text_layer", "ocr", "vision"]
+Urgency = Literal["interactive", "batch"]
 PageState = Literal["WAITING", "DONE", "DEGRADED", "QUARANTINED"]
 BlockKind = Literal["heading", "paragraph", "list_item", "table", "footnote", "page_header", "page_footer"]
 

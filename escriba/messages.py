@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from escriba.document import PageState, Route
+from escriba.document import PageState, Route, Urgency
 from escriba.errors import MessageError
 
 SCHEMA_VERSION = 1
@@ -67,6 +67,7 @@ class VisionRequested(_Message):
     object_key: str
     offset: int = Field(ge=0)
     escalated_at: datetime
+    urgency: Urgency = "interactive"
 
 
 class DocumentReady(_Message):

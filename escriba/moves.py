@@ -78,10 +78,10 @@ def settle(row: PagesRow, outcome: Outcome) -> PagesRow:
     )
 
 
-def escalated(reading: Outcome, queue: str, now: float) -> dict[str, Any]:
+def escalated(row: PagesRow, reading: Outcome, queue: str, now: float) -> dict[str, Any]:
     """What changes in a waiting row that keeps a reading and goes on to wait for a better one: untried there.
 
-    The reading's own state is how the row ends where no better one comes.
+    The reading's own state is how the row ends where no better one comes; how long it may wait is counted from the first time.
     """
     return {
         "queue": queue,
@@ -92,7 +92,7 @@ def escalated(reading: Outcome, queue: str, now: float) -> dict[str, Any]:
         "confidence": reading.confidence,
         "seconds": reading.seconds,
         "sent_at": now,
-        "escalated_at": now,
+        "escalated_at": row.escalated_at if row.kept_as else now,
         "attempts": 0,
         "failure": "",
     }

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from escriba.document import Urgency
 from escriba.errors import ConfigurationError
 
 READER_VERSION = "2"
@@ -60,7 +61,7 @@ class Vision(_Section):
         description="names from `escriba models list`, small ones first: the next is asked where one is not believed; empty: those the deployment offers",
     )
     max_usd_per_page: float = Field(default=0.05, ge=0, description="what one page may cost at most, USD; dearer models are not asked")
-    urgency: Literal["interactive", "batch"] = Field(
+    urgency: Urgency = Field(
         default="interactive", description="interactive pages do not wait for a model that has yet to start"
     )
     deadline_seconds: float = Field(default=120.0, gt=0, description="after so long the CPU reading stands, for interactive pages")

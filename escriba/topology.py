@@ -55,11 +55,29 @@ class FunctionSpec:
 
 
 @dataclass(frozen=True)
+class ServiceSpec:
+    """A service on ECS whose tasks rent a GPU, and the queues they consume; none runs while these are empty. Times in seconds.
+
+    It grows by a task for each `backlog_per_task` pages that wait, up to `max_tasks`, and ends when nothing has waited or been under way for
+    `idle`. A task takes up to `start` until it reads, and has `stop` to finish or give back what it holds.
+    """
+
+    name: str
+    consumes: tuple[str, ...]
+    max_tasks: int
+    backlog_per_task: int
+    idle: float
+    start: float
+    stop: float
+
+
+@dataclass(frozen=True)
 class Topology:
-    """Every queue (its dead-letter queues included by `all_queues`) and every function."""
+    """Every queue (its dead-letter queues included by `all_queues`), every function, and the services that a deployment may have."""
 
     queues: tuple[QueueSpec, ...]
     functions: tuple[FunctionSpec, ...]
+    services: tuple[ServiceSpec, ...] = ()
 
     def all_queues(self) -> tuple[QueueSpec, ...]:
         """Sources first, then their dead-letter queues, which have the visibility of the function that drains them."""
@@ -79,15 +97,19 @@ class Topology:
         return Topology(
             tuple(replace(q, visibility=q.visibility * factor) for q in self.queues),
             tuple(replace(f, timeout=f.timeout * factor) for f in self.functions),
+            self.services,
         )
 
 
+_LETTERS = ("intake-dlq", "pages-dlq", "vision-api-dlq", "vision-dlq", "assemble-dlq")
 # A visibility timeout is six times its consumer's timeout, as AWS advises, so that a throttled batch is not received again while it runs.
 TOPOLOGY = Topology(
     queues=(
         QueueSpec("intake", visibility=6 * 120),
         QueueSpec("pages", visibility=6 * 120),
         QueueSpec("vision-api", visibility=6 * 180, max_receives=20),
+        # Short: the GPU service says every so often that it still works on a page, and a task that dies says nothing more.
+        QueueSpec("vision", visibility=120, max_receives=20),
         QueueSpec("assemble", visibility=6 * 300),
     ),
     functions=(
@@ -95,8 +117,9 @@ TOPOLOGY = Topology(
         FunctionSpec("read_with_api", ("vision-api",), timeout=180, memory=1024, max_concurrency=20, waits=True),
         FunctionSpec("recognise_pages", ("pages",), timeout=120, memory=3008, max_concurrency=200),
         FunctionSpec("split_document", ("intake",), timeout=120, memory=2048, max_concurrency=20),
-        FunctionSpec("quarantine", ("intake-dlq", "pages-dlq", "vision-api-dlq", "assemble-dlq"), timeout=60, memory=512, batch_size=10),
+        FunctionSpec("quarantine", _LETTERS, timeout=60, memory=512, batch_size=10),
         FunctionSpec("reconcile", (), timeout=240, memory=1024, every=300),
         FunctionSpec("canary", (), timeout=60, memory=1024, every=900),
     ),
+    services=(ServiceSpec("gpu_service", ("vision",), max_tasks=4, backlog_per_task=600, idle=900, start=300, stop=110),),
 )

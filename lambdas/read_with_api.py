@@ -24,7 +24,7 @@ def work(received: Received, ports: Ports) -> None:
         ports.queues["vision-api"].change_visibility(received.message.receipt, _AGAIN)
         raise
     except Exception as error:
-        if not give_up(message, error, ports):
+        if not give_up(message, error, "vision-api", ports):
             raise
 
 

@@ -20,7 +20,7 @@ def work(received: Received, ports: Ports) -> None:
     try:
         recognise(message, received.message.receives, ports)
     except Exception as error:
-        if not give_up(message, error, ports):
+        if not give_up(message, error, "pages", ports):
             if isinstance(error, EngineUnavailable | EngineTimeout | EngineOutOfMemory):
                 # It is the page's own fault: nothing is won by waiting, as there is when AWS fails.
                 ports.queues["pages"].change_visibility(received.message.receipt, _AGAIN)

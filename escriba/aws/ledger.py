@@ -193,7 +193,7 @@ class DynamoLedger:
 
     def escalate(self, document_id: str, row: PagesRow, reading: Outcome, queue: str) -> PagesRow | None:
         now = self._now()
-        change = escalated(reading, queue, now)
+        change = escalated(row, reading, queue, now)
         move = self._table.update(
             pages_key(document_id, row.first, row.last),
             change,

@@ -149,7 +149,7 @@ class MemoryLedger:
             if self.pages_row(document_id, row.first, row.last) != row or row.state != "WAITING":
                 return None
             now = self._now()
-            moved = replace(row, **escalated(reading, queue, now))
+            moved = replace(row, **escalated(row, reading, queue, now))
             self._pages[document_id][row.first, row.last] = moved
             self._documents[document_id] = replace(self.document(document_id), moved_at=now, escalated_at=now)
             return moved

@@ -38,13 +38,15 @@ def correctors(backends: Sequence[Backend], policy: Policy) -> tuple[Backend, ..
     return tuple(backend for backend in choose(backends, policy) if models.model(backend.model).corrects)
 
 
-def correct(document: DocumentRow, policy: Policy, page: Page, until: datetime, ports: Ports) -> Page:
+def correct(document: DocumentRow, policy: Policy, page: Page, queue: str, until: datetime, ports: Ports) -> Page:
     """The page with what was believed of a correction, and what that changed kept beside it; else the same page.
 
-    One backend after the other is asked once, until the moment given. Raises nothing for a backend that fails.
+    One backend of this queue after the other is asked once, until the moment given. Raises nothing for a backend that fails.
     """
     lines = text_lines(page)
     for backend in correctors(ports.backends, policy):
+        if backend.queue != queue:
+            continue
         left = (until - ports.clock.now()).total_seconds()
         if left <= 0:
             break

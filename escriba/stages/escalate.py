@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from escriba.ledger import DocumentRow, Outcome, PagesRow
 from escriba.messages import VisionRequested, encode
+from escriba.policy import Policy
 from escriba.ports import Ports
 from escriba.stages import announce, figures
 
@@ -13,9 +14,9 @@ LATE = "no vision model answered in time"
 UNGROUNDED = "read by a vision model alone: CPU OCR was sure of nothing that could confirm it"
 
 
-def escalate(document: DocumentRow, row: PagesRow, reading: Outcome, ports: Ports) -> None:
-    """Let a page that has been read wait for a better reading; what was read of it is kept."""
-    moved = ports.ledger.escalate(document.document_id, row, reading, "vision-api")
+def escalate(document: DocumentRow, row: PagesRow, reading: Outcome, queue: str, ports: Ports) -> None:
+    """Let a page that has been read wait in `queue` for a better reading; what was read of it is kept."""
+    moved = ports.ledger.escalate(document.document_id, row, reading, queue)
     if moved is not None:
         figures.count(ports, document, "PagesEscalated", row.pages)
         send_again(document, moved, ports)
@@ -23,7 +24,10 @@ def escalate(document: DocumentRow, row: PagesRow, reading: Outcome, ports: Port
 
 def send_again(document: DocumentRow, row: PagesRow, ports: Ports) -> None:
     """Send the message of an escalated page."""
-    ports.queues[row.queue].send([encode(request(document, row, ports))], tenant=document.tenant)
+    message = request(document, row, ports)
+    # SQS shares its consumers out between groups: of one tenant, too, what can wait shall not stand in the way of what cannot.
+    group = document.tenant if message.urgency == "interactive" else f"{document.tenant}/{message.urgency}"
+    ports.queues[row.queue].send([encode(message)], tenant=group)
 
 
 def request(document: DocumentRow, row: PagesRow, ports: Ports) -> VisionRequested:
@@ -37,6 +41,7 @@ def request(document: DocumentRow, row: PagesRow, ports: Ports) -> VisionRequest
         object_key=row.object_key,
         offset=row.offset,
         escalated_at=now - timedelta(seconds=max(0.0, now.timestamp() - row.escalated_at)),
+        urgency=Policy.model_validate_json(document.policy).vision.urgency,
     )
 
 

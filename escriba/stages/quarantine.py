@@ -34,7 +34,7 @@ def _settle(queue: str, message: Message | ObjectCreated, ports: Ports) -> None:
     match queue, message:
         case "pages-dlq", PagesRequested():
             _pages(message, ports)
-        case "vision-api-dlq", VisionRequested():
+        case "vision-api-dlq" | "vision-dlq", VisionRequested():
             _unseen(message, ports)
         case "intake-dlq", ObjectCreated():
             _upload(message, ports)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from escriba import models
-from escriba.backends import Backend, choose, patience
+from escriba.backends import Backend, choose, patience, queues
 from escriba.document import Block, BoundingBox, Page, PageState, mean_confidence
 from escriba.errors import EngineRejected, RetryableError, VisionAway
 from escriba.escalation import regions
@@ -28,7 +28,7 @@ from escriba.policy import Policy
 from escriba.ports import Picture, Ports
 from escriba.stages import announce, figures
 from escriba.stages.correct_text import correct
-from escriba.stages.escalate import LATE, UNGROUNDED, settle
+from escriba.stages.escalate import LATE, UNGROUNDED, escalate, settle
 from escriba.stages.scratch import fetch
 from escriba.vision import Answer, Parsed, Question, Region, Verdict, answer_bound
 
@@ -85,15 +85,26 @@ def read_vision(message: VisionRequested, ports: Ports) -> None:
     [page] = _PAGES.decode(gzip.decompress(ports.results.get(row.result_key)))
     hard, until = regions(page, policy), now + timedelta(seconds=seconds)
     if not hard:
-        better = correct(document, policy, page, until, ports)
+        better = correct(document, policy, page, row.queue, until, ports)
         settle(document, row, _kept(document, row, better, (ports.clock.now() - now).total_seconds(), ports), ports)
         return
     asking = _Asking(document, row, policy, page, until, ports)
     told = [asking.about(region) for region in hard]
-    if asking.away is not None and not any(one.believed for one in told) and left > 0 and policy.vision.urgency == "batch":
-        raise VisionAway(str(asking.away))
     spent = (ports.clock.now() - now).total_seconds()
+    if left > 0 and not any(one.believed for one in told):
+        further = _further(row, policy, ports)
+        if further:
+            escalate(document, row, _kept(document, row, page, spent, ports), further, ports)
+            return
+        if asking.away is not None and policy.vision.urgency == "batch":
+            raise VisionAway(str(asking.away))
     settle(document, row, _outcome(document, row, page, told, spent, ports), ports)
+
+
+def _further(row: PagesRow, policy: Policy, ports: Ports) -> str:
+    """The queue of the backends that come after those of the row's queue, empty where none do."""
+    order = queues(choose(ports.backends, policy))
+    return order[order.index(row.queue) + 1] if row.queue in order[:-1] else ""
 
 
 def _is_wanted(row: PagesRow) -> bool:
@@ -112,6 +123,8 @@ class _Asking:
         cpu = inside(self._page.blocks, region.box)
         told = Told(region, reason="there is no vision backend for this policy any more")
         for backend in choose(self._ports.backends, self._policy):
+            if backend.queue != self._row.queue:
+                continue
             for told in self._climb(region, cpu, backend):
                 if told.believed:
                     return told

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from escriba.backends import choose
+from escriba.backends import choose, queues
 from escriba.document import Page, PageState
 from escriba.errors import EngineTimeout, EngineUnavailable, EscribaError, PermanentError
 from escriba.escalation import regions, wants_correction
@@ -64,15 +64,17 @@ def _read(document: DocumentRow, row: PagesRow, ports: Ports) -> None:
         send_waiting(document, ports.ledger.unpack(document.document_id, row.first, row.last), ports)
         return
     hard = [page for page in answers if isinstance(page, Page) and _is_hard(page, policy)]
-    if hard and not choose(ports.backends, policy):
+    asked_next = queues(choose(ports.backends, policy))
+    if hard and not asked_next:
         answers, hard = [_left_alone(page) for page in hard], []
     outcome = _keep(document, row, answers, seconds, ports)
     if hard:
         # Read as it is, the page is not good enough.
-        escalate(document, row, msgspec.structs.replace(outcome, state="DEGRADED"), ports)
+        escalate(document, row, msgspec.structs.replace(outcome, state="DEGRADED"), asked_next[0], ports)
         return
-    if any(isinstance(page, Page) and wants_correction(page, policy) for page in answers) and correctors(ports.backends, policy):
-        escalate(document, row, outcome, ports)
+    asked_next = queues(correctors(ports.backends, policy))
+    if asked_next and any(isinstance(page, Page) and wants_correction(page, policy) for page in answers):
+        escalate(document, row, outcome, asked_next[0], ports)
         return
     after = ports.ledger.complete(document.document_id, [outcome])
     figures.count(ports, document, "PagesFinished", row.pages)
@@ -126,11 +128,9 @@ def _unpack(document: DocumentRow, message: PagesRequested, ports: Ports) -> Non
     announce.ready(ports.ledger.document(document.document_id), ports)
 
 
-def give_up(message: PagesRequested | VisionRequested, error: Exception, ports: Ports) -> bool:
-    """Count a real failure; at the last one send the message to the dead letters and return True: it can be acknowledged."""
-    first, last, queue = (
-        (message.first, message.last, "pages") if isinstance(message, PagesRequested) else (message.page, message.page, "vision-api")
-    )
+def give_up(message: PagesRequested | VisionRequested, error: Exception, queue: str, ports: Ports) -> bool:
+    """Count a real failure of a message of `queue`; at the last one send it to the dead letters and return True: it can be acknowledged."""
+    first, last = (message.first, message.last) if isinstance(message, PagesRequested) else (message.page, message.page)
     # Only our own sentences are known to hold no document text.
     failure = str(error) if isinstance(error, EscribaError) else f"an internal error ({type(error).__name__})"
     failures = ports.ledger.count_failure(message.document_id, first, last, message.generation, failure)

@@ -75,7 +75,7 @@ class _Run:
         self.found = Findings(Counter())
         self.awaited = 0  # pages, the canary's too
         self._held_since = {name: self._oldest_sent(name) for name in (queue.name for queue in TOPOLOGY.queues)}
-        self._in_queues_of_pages = sum(ports.queues[name].depth().total for name in ("pages", "vision-api"))
+        self._in_queues_of_pages = sum(ports.queues[name].depth().total for name in ("pages", "vision-api", "vision"))
 
     def _oldest_sent(self, queue: str) -> float | None:
         """When the oldest message that the queue holds was sent; None when that is not known, or when one may be among its dead letters."""

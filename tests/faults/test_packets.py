@@ -130,7 +130,7 @@ def test_only_our_own_sentences_are_kept_of_a_failure(error: Exception, sentence
     """Any other exception's text may quote the document: of it the ledger and the log keep the kind alone."""
     with pipeline() as made:
         document, [message] = laid_down(made, "o")
-        give_up(message, error, made.ports)
+        give_up(message, error, "pages", made.ports)
         [row] = made.ports.ledger.pages(document.document_id)
         assert row.failure == sentence
         assert "secret" not in str(made.ports.meter.events)  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ def test_every_queue_has_its_dead_letters(dev: Template) -> None:
         queue_name(dev, mapping["EventSourceArn"]): of_type(dev, "Lambda::Function")[mapping["FunctionName"]["Ref"]]["Timeout"]
         for mapping in of_type(dev, "Lambda::EventSourceMapping").values()
     }
-    for name, receives in (("intake", 3), ("pages", 3), ("vision-api", 20), ("assemble", 3)):
+    for name, receives in (("intake", 3), ("pages", 3), ("vision-api", 20), ("vision", 20), ("assemble", 3)):
         source, dead = queues[name], queues[f"{name}-dlq"]
         assert queue_name(dev, source["RedrivePolicy"]["deadLetterTargetArn"]) == f"{name}-dlq"
         assert source["RedrivePolicy"]["maxReceiveCount"] == receives

@@ -136,6 +136,8 @@ OF_ALL = {
     "xray:PutTelemetryRecords *": TRACES,
     "xray:PutTraceSegments *": TRACES,
 }
+REOPENED = "one that is opened again may hold pages that were escalated"
+LOST = "an escalated page whose message was lost"
 NEVER_CALLED = {
     "split_document": OF_ALL
     | {
@@ -143,7 +145,8 @@ NEVER_CALLED = {
         "sqs:DeleteMessage intake": LAMBDA,
         "sqs:GetQueueAttributes intake": LAMBDA,
         "sqs:SendMessage assemble": "a plan that is replayed may find nothing waiting any more",
-        "sqs:SendMessage vision-api": "one that is opened again may hold pages that were escalated",
+        "sqs:SendMessage vision-api": REOPENED,
+        "sqs:SendMessage vision": REOPENED,
         "s3:ListBucket inbox": ABSENT,
         "s3:ListBucketVersions inbox": ABSENT,
         "s3:ListBucket results": ABSENT,
@@ -158,6 +161,7 @@ NEVER_CALLED = {
         "sqs:DeleteMessage pages": LAMBDA,
         "sqs:GetQueueAttributes pages": LAMBDA,
         "sqs:SendMessage pages": APART,
+        "sqs:SendMessage vision": "where a deployment has its own model",
         "dynamodb:PutItem ledger": APART,
         "dynamodb:Query ledger": APART,
         "s3:ListBucket results": ABSENT,
@@ -174,12 +178,14 @@ NEVER_CALLED = {
     "reconcile": OF_ALL
     | {
         "events:PutEvents escriba-dev": "a document whose messages are lost again and again ends here",
-        "sqs:SendMessage vision-api": "an escalated page whose message was lost",
+        "sqs:SendMessage vision-api": LOST,
+        "sqs:SendMessage vision": LOST,
         "s3:DeleteObjectVersion inbox/inbox/*": "an upload whose process died after it was taken in is taken out of the inbox",
     },
     "read_with_api": OF_ALL
     | {f"sqs:{action} vision-api": LAMBDA for action in POLLED}
     | {
+        "sqs:SendMessage vision": "where our own model comes after one that is not",
         "sqs:SendMessage vision-api-dlq": "a page that failed three times is given up",
         "sqs:ChangeMessageVisibility vision-api": "a page that may wait comes back later",
         "s3:ListBucket results": ABSENT,
@@ -191,7 +197,7 @@ NEVER_CALLED = {
         "s3:DeleteObjectVersion inbox/inbox/canary/*": "a document of its own that nobody took in is taken out of the inbox",
     },
     "quarantine": OF_ALL
-    | {f"sqs:{action} {queue}-dlq": LAMBDA for action in POLLED for queue in ("intake", "pages", "vision-api", "assemble")}
+    | {f"sqs:{action} {queue}-dlq": LAMBDA for action in POLLED for queue in ("intake", "pages", "vision-api", "vision", "assemble")}
     | {
         "sqs:SendMessage pages": APART,
         "dynamodb:Query ledger": APART,

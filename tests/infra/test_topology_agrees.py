@@ -69,7 +69,7 @@ def test_the_template_is_the_topology(dev: Template, prod: Template) -> None:
     """In every stage: the same queues, mappings, timeouts, batch sizes and concurrency."""
     assert topology_of(dev) == said_by(TOPOLOGY)
     assert topology_of(prod) == said_by(TOPOLOGY)
-    assert len(of_type(dev, "Lambda::EventSourceMapping")) == 8
+    assert len(of_type(dev, "Lambda::EventSourceMapping")) == 9
 
 
 def _set(kind: str, number: int, *path: str, to: Any) -> Callable[[Template], None]:
@@ -124,7 +124,7 @@ _QUEUES, _FUNCTIONS = TOPOLOGY.queues, TOPOLOGY.functions
 @pytest.mark.parametrize(
     "other",
     [
-        Topology((*_QUEUES, QueueSpec("vision", 60)), _FUNCTIONS),
+        Topology((*_QUEUES, QueueSpec("other", 60)), _FUNCTIONS),
         Topology(_QUEUES[1:], _FUNCTIONS),
         Topology((replace(_QUEUES[0], visibility=60), *_QUEUES[1:]), _FUNCTIONS),
         Topology((replace(_QUEUES[0], max_receives=9), *_QUEUES[1:]), _FUNCTIONS),
