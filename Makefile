@@ -171,6 +171,7 @@ lock: $(BIN)/uv ## pin requirements/*.txt again after pyproject.toml has changed
 	@$(LOCK) requirements/bench.in -o requirements/bench.txt
 	@for name in $(PACKAGES); do $(LOCK_PACKAGE) --override requirements/overrides.txt --constraint requirements/runtime.txt \
 	  lambdas/requirements/$$name.in -o lambdas/requirements/$$name.txt || exit 1; done
+	@$(LOCK_PACKAGE) --constraint requirements/dev.txt gpu_service/requirements.in -o gpu_service/requirements.txt
 	@$(LOCK) requirements/ministack.in -o requirements/ministack.txt
 	@$(LOCK) --override requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt
 

@@ -41,7 +41,10 @@ ACCESS = {
         announces=True,
     ),
     "recognise_pages": Access(
-        sends=("pages", "vision-api", "vision", "assemble", "pages-dlq"), reads=("originals/*", "readings/*"), writes=("readings/*",), hastens=True
+        sends=("pages", "vision-api", "vision", "assemble", "pages-dlq"),
+        reads=("originals/*", "readings/*"),
+        writes=("readings/*",),
+        hastens=True,
     ),
     "read_with_api": Access(
         sends=("assemble", "vision", "vision-api-dlq"),

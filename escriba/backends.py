@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from escriba.errors import ConfigurationError
 from escriba.policy import Policy, complaints
 
+OURS = "vision"
+"""The queue of the GPU service, whose server is our own."""
+
 
 class Backend(BaseModel):
     """One model behind one OpenAI-compatible endpoint."""

@@ -92,7 +92,7 @@ def escalated(row: PagesRow, reading: Outcome, queue: str, now: float) -> dict[s
         "confidence": reading.confidence,
         "seconds": reading.seconds,
         "sent_at": now,
-        "escalated_at": row.escalated_at if row.kept_as else now,
+        "escalated_at": row.escalated_at or now,
         "attempts": 0,
         "failure": "",
     }

@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -61,9 +61,7 @@ class Vision(_Section):
         description="names from `escriba models list`, small ones first: the next is asked where one is not believed; empty: those the deployment offers",
     )
     max_usd_per_page: float = Field(default=0.05, ge=0, description="what one page may cost at most, USD; dearer models are not asked")
-    urgency: Urgency = Field(
-        default="interactive", description="interactive pages do not wait for a model that has yet to start"
-    )
+    urgency: Urgency = Field(default="interactive", description="interactive pages do not wait for a model that has yet to start")
     deadline_seconds: float = Field(default=120.0, gt=0, description="after so long the CPU reading stands, for interactive pages")
     batch_deadline_seconds: float = Field(default=14_400.0, gt=0, description="the same for batch pages")
     threshold: float = Field(default=0.1, ge=0, description="expected share of wrong characters from which a page is hard")

@@ -86,11 +86,14 @@ class Queue(Protocol):
     def send(self, bodies: Sequence[str], *, delay: int = 0, tenant: str = "") -> None:
         """Send all or raise; `delay` in seconds (at most 900); `tenant` keeps one tenant from starving the others."""
 
-    def receive(self, limit: int) -> Sequence[Delivery]:
-        """At most `limit` (1 to 10) messages, hidden for the queue's visibility timeout; empty at once when there are none."""
+    def receive(self, limit: int, *, wait: int = 0) -> Sequence[Delivery]:
+        """At most `limit` (1 to 10) messages, hidden for the queue's visibility timeout; empty after `wait` seconds (0 to 20) without any."""
 
     def delete(self, receipt: str) -> None: ...
     def change_visibility(self, receipt: str, seconds: int) -> None: ...
+    def hide(self, receipts: Sequence[str], seconds: int) -> None:
+        """`change_visibility` of many, those left out that are no longer the caller's."""
+
     def depth(self) -> Depth: ...
     def oldest(self) -> float | None:
         """Seconds since the oldest message that is still there was sent, in flight or not; 0 for an empty queue, None when it is not known."""

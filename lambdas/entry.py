@@ -102,7 +102,7 @@ def short_name(queue: str) -> str:
 def worker_ports() -> Ports:
     """The ports of this sandbox (of this thread, where several run in one process), made on first use."""
     if not hasattr(_worker, "ports"):
-        _worker.ports = _compose(Settings.from_env(os.environ))
+        _worker.ports = compose(Settings.from_env(os.environ))
     ports: Ports = _worker.ports
     return ports
 
@@ -134,7 +134,8 @@ def vision_model(backend: Backend) -> VisionModel:
         return _vision[backend]
 
 
-def _compose(settings: Settings) -> Ports:
+def compose(settings: Settings) -> Ports:
+    """The ports of one worker on AWS, its reader's process included."""
     clock = SystemClock()
     queues = {name: SqsQueue(client("sqs"), url, name, client("cloudwatch")) for name, url in settings.queues.items()}
     scratch = Path(tempfile.mkdtemp(prefix="escriba-")) / "files"

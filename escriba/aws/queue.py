@@ -13,7 +13,7 @@ from escriba.ports import Delivery, Depth
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-_BATCH = 10
+BATCH = 10
 _BATCH_BYTES = 200_000  # SQS takes 256 KiB, attributes included
 _TRIES = 3
 _AGE_FOUND_WITHIN = timedelta(minutes=15)  # CloudWatch hears of a queue a few minutes late
@@ -48,10 +48,13 @@ class SqsQueue:
                 return
         raise Throttled(f"sending to {self._name}: {len(entries)} messages were refused {_TRIES} times")
 
-    def receive(self, limit: int) -> Sequence[Delivery]:
+    def receive(self, limit: int, *, wait: int = 0) -> Sequence[Delivery]:
         with aws_failures(f"receiving from {self._name}"):
             answer = self._client.receive_message(
-                QueueUrl=self._url, MaxNumberOfMessages=limit, MessageSystemAttributeNames=["ApproximateReceiveCount"]
+                QueueUrl=self._url,
+                MaxNumberOfMessages=limit,
+                WaitTimeSeconds=wait,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
         return [
             Delivery(m["MessageId"], m["ReceiptHandle"], m["Body"], int(m["Attributes"]["ApproximateReceiveCount"]))
@@ -65,6 +68,15 @@ class SqsQueue:
     def change_visibility(self, receipt: str, seconds: int) -> None:
         with aws_failures(f"hiding a message of {self._name}"):
             self._client.change_message_visibility(QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=seconds)
+
+    def hide(self, receipts: Sequence[str], seconds: int) -> None:
+        for n in range(0, len(receipts), BATCH):
+            entries: list[Any] = [
+                {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds} for i, receipt in enumerate(receipts[n : n + BATCH])
+            ]
+            with aws_failures(f"hiding messages of {self._name}"):
+                # Those whose time had run out belong to somebody else by now.
+                self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
     def depth(self) -> Depth:
         names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
@@ -98,7 +110,7 @@ def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
     size = 0
     for body in bodies:
         length = len(body.encode())
-        if batch and (len(batch) == _BATCH or size + length > _BATCH_BYTES):
+        if batch and (len(batch) == BATCH or size + length > _BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(body)

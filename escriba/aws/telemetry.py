@@ -20,7 +20,7 @@ _lock = threading.Lock()
 
 
 class PowertoolsMeter:
-    """Implements `ports.Meter` for one worker; several workers may share one file."""
+    """Implements `ports.Meter`, for any number of threads; several may share one file."""
 
     def __init__(self, file: str = "", namespace: str = OURS) -> None:
         """`namespace` is CloudWatch's for the metrics. `file` takes the lines that Lambda would read from standard output; empty means standard output."""
@@ -30,17 +30,20 @@ class PowertoolsMeter:
             # Powertools keeps one logger a service and process: where it writes is for the latest to say.
             if isinstance(handler, logging.StreamHandler):
                 handler.stream = self._stream  # setStream would flush the one before, which may be closed
+        self._lock = threading.Lock()
         self._counts: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
 
     def count(self, metric: str, value: float = 1, *, unit: str = "Count", **dimensions: str) -> None:
         key = (metric, unit, tuple(sorted(dimensions.items())))
-        self._counts[key] = self._counts.get(key, 0) + value
+        with self._lock:
+            self._counts[key] = self._counts.get(key, 0) + value
 
     def log(self, level: str, event: str, **fields: Any) -> None:
         getattr(self._logger, level)(event, extra=fields)
 
     def flush(self) -> None:
-        counts, self._counts = self._counts, {}
+        with self._lock:
+            counts, self._counts = self._counts, {}
         for (metric, unit, dimensions), value in counts.items():
             # One document a set of dimensions: CloudWatch applies a document's dimensions to all of its metrics.
             metrics = EphemeralMetrics(namespace=self._namespace)

@@ -47,7 +47,9 @@ class MemoryQueue:
                     message = _Message(str(uuid4()), body, self._now() + delay, self._now(), delayed=delay > 0)
                     self._messages[message.message_id] = message
 
-    def receive(self, limit: int) -> Sequence[Delivery]:
+    def receive(self, limit: int, *, wait: int = 0) -> Sequence[Delivery]:
+        if wait and not self.depth().visible:
+            self._clock.sleep(wait)
         with self._lock:
             now = self._now()
             visible = (message for message in self._messages.values() if message.visible_at <= now)
@@ -80,6 +82,10 @@ class MemoryQueue:
         with self._lock:
             if (message_id := self._receipts.get(receipt)) is not None:
                 self._messages[message_id].visible_at = self._now() + seconds
+
+    def hide(self, receipts: Sequence[str], seconds: int) -> None:
+        for receipt in receipts:
+            self.change_visibility(receipt, seconds)
 
     def depth(self) -> Depth:
         with self._lock:

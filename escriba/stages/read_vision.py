@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from escriba import models
-from escriba.backends import Backend, choose, patience, queues
+from escriba.backends import OURS, Backend, choose, patience, queues
 from escriba.document import Block, BoundingBox, Page, PageState, mean_confidence
 from escriba.errors import EngineRejected, RetryableError, VisionAway
 from escriba.escalation import regions
@@ -92,11 +92,13 @@ def read_vision(message: VisionRequested, ports: Ports) -> None:
     told = [asking.about(region) for region in hard]
     spent = (ports.clock.now() - now).total_seconds()
     if left > 0 and not any(one.believed for one in told):
-        further = _further(row, policy, ports)
-        if further:
-            escalate(document, row, _kept(document, row, page, spent, ports), further, ports)
-            return
         if asking.away is not None and policy.vision.urgency == "batch":
+            raise VisionAway(str(asking.away))
+        if further := _further(row, policy, ports):
+            escalate(document, row, given_up(row, told[0].reason), further, ports)
+            return
+        if asking.away is not None and row.queue == OURS:
+            # Whoever watches over our own server starts it again; of another's it is not known when it comes back.
             raise VisionAway(str(asking.away))
     settle(document, row, _outcome(document, row, page, told, spent, ports), ports)
 

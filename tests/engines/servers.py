@@ -47,14 +47,21 @@ def free_port() -> int:
 
 @contextmanager
 def started(
-    kind: str, command: Sequence[str], port: int, log: Path, *, seconds: float, env: Mapping[str, str] | None = None
+    kind: str,
+    command: Sequence[str],
+    port: int,
+    log: Path,
+    *,
+    seconds: float,
+    env: Mapping[str, str] | None = None,
+    health: str = "/health",
 ) -> Iterator[Server]:
     """A server while the context lasts, once it has said that it is well. Raises AssertionError with the end of its log when it does not within `seconds`."""
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True)
     server = Server(kind, f"http://{HERE}:{port}", process)
     try:
-        _wait(server, log, seconds)
+        _wait(server, log, seconds, health)
         yield server
     finally:
         server.kill()
@@ -71,11 +78,11 @@ def llamacpp(directory: Path) -> Iterator[Server]:
         yield server
 
 
-def _wait(server: Server, log: Path, seconds: float) -> None:
+def _wait(server: Server, log: Path, seconds: float, health: str) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and server.process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{server.address}/health", timeout=2):  # noqa: S310  (our own address)
+            with urllib.request.urlopen(f"{server.address}{health}", timeout=2):  # noqa: S310  (our own address)
                 return
         except (OSError, urllib.error.HTTPError):
             time.sleep(0.05)
