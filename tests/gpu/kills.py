@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,8 @@ VISIBILITY, STOP, SLACK = 4.0, 3.0, 8.0  # seconds; the slack is Python's own wa
 PAGES, STREAM = 6, 12  # a document's; those that wait at least
 _QUICK = Patience(look=0.25, answer=1.0, start=60.0, misses=3, pause=0.1)
 _END = 180.0
+ACTIONS = {"kill worker": 4, "stop worker": 3, "kill server": 2, "hang server": 1, "let visibility expire": 1}
+"""What is done, and how often beside the others."""
 
 
 @dataclass
@@ -45,15 +48,13 @@ class Campaign:
     drains: list[float] = field(default_factory=list)
     workers: list[Running] = field(default_factory=list)
 
-    def run(self, kills: int) -> None:
-        """Break something so many times while there is work, then let it be."""
-        actions = {"kill worker": 4, "stop worker": 3, "kill server": 2, "hang server": 1, "let visibility expire": 1}
+    def run(self, actions: Sequence[str]) -> None:
+        """Break one thing after the other while there is work, then let it be."""
         self._start()
-        for n in range(kills):
+        for n, action in enumerate(actions):
             self._feed()
             self._await_work()
             time.sleep(self.chance.uniform(0, 1.5))
-            [action] = self.chance.choices(list(actions), list(actions.values()))
             getattr(self, action.replace(" ", "_"))()
             self.done[action] += 1
             if n % 10 == 9:
@@ -104,7 +105,7 @@ class Campaign:
             visibility=VISIBILITY,
             stop_seconds=STOP,
         )
-        self.workers.append(worker(self.made, settings, log=self.log))
+        self.workers.append(worker(self.made, settings, log=self.log, covered=False))
         return self.workers[-1]
 
     def _await_work(self) -> None:
@@ -151,8 +152,13 @@ class Campaign:
         return max((line["receives"] for line in lines), default=1)
 
 
-def campaign(kills: int, seed: int, directory: Path) -> tuple[Campaign, list[str]]:
-    """Break things so many times; the campaign, and what is wrong."""
+def at_random(kills: int, seed: int) -> list[str]:
+    """So many ways to break something."""
+    return random.Random(seed).choices(list(ACTIONS), list(ACTIONS.values()), k=kills)
+
+
+def campaign(actions: Sequence[str], seed: int, directory: Path) -> tuple[Campaign, list[str]]:
+    """Break things in this order; the campaign, and what is wrong."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "tests.engines.llama_server", str(port), KEY, "stay"]
@@ -162,7 +168,7 @@ def campaign(kills: int, seed: int, directory: Path) -> tuple[Campaign, list[str
         run = Campaign(made, server, address, random.Random(seed), directory / "worker.log")
         server.start()
         try:
-            run.run(kills)
+            run.run(actions)
             return run, run.verdict()
         finally:
             for running in run.workers:
@@ -178,7 +184,7 @@ def main() -> None:
     given = options.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="escriba-kills-") as directory:
-        run, wrong = campaign(given.kills, given.seed, Path(directory))
+        run, wrong = campaign(at_random(given.kills, given.seed), given.seed, Path(directory))
         limit = TOPOLOGY.queue("vision").max_receives
         print(f"seed {given.seed}: {dict(run.done)} over {PAGES * len(run.made.documents)} pages in {time.monotonic() - began:.0f} s")
         print(f"longest drain {max(run.drains, default=0):.1f} s of {STOP:g}; most receives of one message {run.receives()} of {limit}")
