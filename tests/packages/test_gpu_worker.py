@@ -17,6 +17,7 @@ import pytest
 from cdk.deployment import ROOT
 from escriba.aws.clients import client
 from escriba.messages import VisionRequested, decode
+from escriba.policy import parse_policy
 from gpu_service.settings import ServiceSettings
 from tests.engines.servers import KEY, llamacpp
 from tests.gpu.world import world
@@ -42,17 +43,20 @@ def test_it_holds_no_engine_and_no_vllm(image: Stage, bare: Path, record_propert
     assert replaced <= {"numpy"}
     inside = {path.name for path in (image.root / "var" / "task").iterdir()}
     assert {"escriba", "lambdas", "gpu_service", "aiohttp", "pymupdf"} <= inside
-    assert not {"onnxruntime", "rapidocr", "cv2", "torch", "vllm", "moto"} & inside
+    assert not {"onnxruntime", "rapidocr", "tesserocr", "torch", "vllm", "moto"} & inside
     assert (image.workdir, image.entrypoint, image.command) == ("/var/task", ["python", "-m"], ["gpu_service"])
 
 
-def test_its_main_reads_a_recorded_message(_no_account: None, image: Stage, bare: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("_no_account")
+def test_its_main_reads_a_recorded_message(image: Stage, bare: Path, tmp_path: Path) -> None:
     """The page ends in the ledger, the message is gone, SIGTERM ends it with status 0; nothing was imported or written beside its own folder."""
     message = decode(MESSAGE.read_text())
     assert isinstance(message, VisionRequested)
     with llamacpp(tmp_path) as llama, world(tmp_path, llama.base_url, key_secret="gpu") as made:  # noqa: S106  (its name)
         client("secretsmanager").create_secret(Name="gpu", SecretString=KEY)
-        assert made.put_hard_pages(1) == message.document_id
+        # The recorded message is as old as the recording.
+        patient = parse_policy("[vision]\nattempts = 1\nmax_tokens = 64\ncrops = false\ndeadline_seconds = 1e9")
+        assert made.put_hard_pages(1, policy=patient) == message.document_id
         queue = made.ports.queues["vision"]
         [sent] = queue.receive(1)
         queue.delete(sent.receipt)
@@ -64,7 +68,7 @@ def test_its_main_reads_a_recorded_message(_no_account: None, image: Stage, bare
         variables |= made.environment | settings.to_env()
         process = subprocess.Popen([*image.entrypoint, *image.command], cwd=root, env=variables, stderr=subprocess.PIPE, text=True)
         try:
-            end = time.monotonic() + 120
+            end = time.monotonic() + 60
             while queue.depth().total and time.monotonic() < end and process.poll() is None:
                 time.sleep(0.2)
             [row] = made.rows(message.document_id)
