@@ -74,11 +74,20 @@ def scalings(spec: ServiceSpec) -> tuple[Scaling, ...]:
             ),
             "ChangeInCapacity",
             (Step(0, -1),),
-            round(spec.idle),
+            # Until the tasks of before have left the alarm's window, or the last but one would be taken for two, and the last one go too.
+            round(spec.idle) + _LATE,
         ),
         Scaling(
-            # Both of SQS, told at the same time: a message on its way from the one to the other is in one of them.
-            _alarm("to-zero", {"waiting": waiting, "inflight": in_flight}, "waiting + inflight", 1, round(spec.idle), below=True),
+            # All of SQS, told at the same time: a message on its way from the one to the other is in one of them. What was completed counts too, for
+            # the first two are samples: a page that comes and goes between two of them shows in neither, and a trickle would cost a start each time.
+            _alarm(
+                "to-zero",
+                {"waiting": waiting, "inflight": in_flight, "done": of_queue("NumberOfMessagesDeleted", queue, "Sum")},
+                "waiting + inflight + FILL(done, 0)",
+                1,
+                round(spec.idle),
+                below=True,
+            ),
             "ExactCapacity",
             (Step(0, 0),),
             _LATE,
