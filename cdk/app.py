@@ -14,6 +14,7 @@ from cdk_nag import AwsSolutionsChecks
 from cdk.core_stack import CoreStack
 from cdk.deployment import ROOT, Deployment, read_deployment
 from cdk.gpu_stack import GpuStack
+from cdk.network import Network
 from cdk.observability_stack import ObservabilityStack
 from escriba.errors import ConfigurationError
 
@@ -39,12 +40,14 @@ def build(context: Mapping[str, Any], outdir: str) -> cdk.App:
 
 
 def main() -> None:
-    """Write the templates; what is wrong in the context or in a policy ends it with one sentence."""
+    """Write the templates, and say what costs money unused; what is wrong in the context or in a policy ends it with one sentence."""
     try:
         app = build({}, os.environ.get("CDK_OUTDIR", "cdk.out"))
     except (ValueError, ConfigurationError) as error:
         sys.exit(f"escriba: {error}")
     app.synth()
+    if app.node.try_find_child("Gpu"):
+        sys.stdout.write(f"Gpu: {Network.idle_bill()}\n")
 
 
 if __name__ == "__main__":

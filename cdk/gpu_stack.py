@@ -39,7 +39,6 @@ class GpuStack(cdk.Stack):
             cluster=service.cluster_name,
             spec=replace(SPEC, max_tasks=gpu.max_tasks),
         )
-        cdk.Annotations.of(self).add_info(Network.idle_bill())
         for name, value in (
             ("VllmRepository", service.repository.repository_uri),
             ("Weights", service.weights),

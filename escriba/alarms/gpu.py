@@ -19,7 +19,7 @@ GPU: tuple[Alarm, ...] = (
         causes="the GPU service has no tasks, or they start and die, or run and complete nothing",
         todo="look at the two alarms below it, which say which of these it is; hard pages wait four days, and keep their CPU reading when their time is over",
         faults=("gpu-none-to-rent", "gpu-reads-nothing"),
-        also=("gpu-server-dies",),
+        also=(),
         pages=False,
     ),
     Alarm(
@@ -54,6 +54,5 @@ GPU: tuple[Alarm, ...] = (
         causes="the model's server does not come up or has hung; the worker cannot reach the ledger or the bucket (an endpoint, a permission)",
         todo="the logs of the two containers, server and worker, say which; set max_tasks to what you are willing to pay for while you mend it",
         faults=("gpu-reads-nothing",),
-        also=("gpu-server-dies",),
     ),
 )

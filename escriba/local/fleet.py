@@ -60,7 +60,7 @@ class Fleet:
         measure: Callable[[], None],
         *,
         read: Callable[[Delivery], bool] = lambda _: True,
-        pace: Pace = Pace(),  # noqa: B008  (frozen)
+        pace: Pace = Pace(),
         namespace: str = OURS,
         guarded: bool = True,
     ) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cdk import app
+from cdk.app import NO_BUNDLING, build
 from cdk.deployment import read_deployment
+from cdk.gpu_settings import GpuSettings
 from cdk.network import GATEWAYS, HOURS_A_MONTH, INTERFACES, PRICE
 from escriba.backends import Backend
 from escriba.models import VLLM_VERSION, catalogue
@@ -130,10 +134,14 @@ def test_the_doors_open_to_tasks_alone(gpu: Template) -> None:
         assert "SecurityGroupIngress" not in of_type(gpu, "EC2::SecurityGroup")[doors]
 
 
-def test_the_idle_bill_is_told(gpu: Template) -> None:
-    """By the stack's outputs and by the page, from the same dated price."""
+def test_the_idle_bill_is_told(gpu: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the command that writes the templates, by the stack's outputs and by the page, from the same dated price."""
     endpoints = sum(len(e.get("SubnetIds", ())) for e in of_type(gpu, "EC2::VPCEndpoint").values())
     usd = f"{endpoints * PRICE.usd_per_hour * HOURS_A_MONTH:.2f}"
+    made = build({**NO_BUNDLING, **PROD}, str(tmp_path))
+    monkeypatch.setattr(app, "build", lambda *_: made)
+    app.main()
+    assert capsys.readouterr().out == f"Gpu: {gpu['Outputs']['IdleBill']['Value']}\n"
     assert f"{usd} USD a month" in gpu["Outputs"]["IdleBill"]["Value"]
     assert str(PRICE.dated) in gpu["Outputs"]["IdleBill"]["Value"]
     page = (ROOT / "docs" / "deploy.md").read_text()
@@ -148,7 +156,7 @@ def test_both_containers_are_shut_in(gpu: Template) -> None:
     for name, container in made.items():
         assert (container["User"], container["ReadonlyRootFilesystem"]) == ("65532:65532", True)
         assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
-        assert {mount["ContainerPath"] for mount in container["LinuxParameters"]["Tmpfs"]} == {"/tmp"}
+        assert {mount["ContainerPath"] for mount in container["LinuxParameters"]["Tmpfs"]} == {"/tmp"}  # noqa: S108  (in memory)
         [mount] = container["MountPoints"]
         assert (mount["ContainerPath"], mount["ReadOnly"]) == ("/cache", name == "worker")
         assert not container.get("Privileged")
@@ -312,6 +320,16 @@ def test_a_wrong_setting_is_refused_by_name(gpu: Any, sentence: str) -> None:
         read_deployment({**PROD, "policies": "policies", "monthly_budget_usd": 0, "gpu": gpu})
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_every_setting_stands_on_the_page_with_its_default() -> None:
+    """In the table of docs/deploy.md."""
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    rows = dict(re.findall(r"^\| `gpu\.(\w+)` \| ([^|]*?) ?\|", page, re.MULTILINE))
+    assert rows.keys() == GpuSettings.model_fields.keys()
+    for name, field in GpuSettings.model_fields.items():
+        default = "" if field.is_required() or field.default == "" else json.dumps(field.default)
+        assert rows[name].strip("`") == default, name
 
 
 def test_backends_of_a_file_stand_beside_it(tmp_path: Path) -> None:
