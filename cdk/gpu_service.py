@@ -29,8 +29,10 @@ _READER_MIB = 2_752
 """As in the function that reads with an API: what draws the pages is the same."""
 _DISK_GIB = 120
 """Both images unpacked, the weights, and what vLLM compiles."""
-_NOBODY = "65532:65532"
-"""Neither container runs as root; one user, because the one reads what the other has fetched. The worker's image gives it the folder `_CACHE`."""
+_NOBODY = "65534:65534"
+"""Neither container runs as root; one user, because the one reads what the other has fetched. The worker's image has a folder `_CACHE` of his, whose
+owner the volume takes over."""
+_PYTHON = ["python", "-m"]
 _CACHE, _SCRATCH = "/cache", "/tmp"  # noqa: S108  (a file system of the container's own, in memory)
 _FRONT = 8080
 _VLLM_STOP = 5
@@ -141,7 +143,8 @@ class GpuService(Construct):
             task,
             "weights",
             image,
-            command=["python", "-m", "gpu_service.weights"],
+            entry_point=_PYTHON,
+            command=["gpu_service.weights"],
             essential=False,
             scratch=_SCRATCH_MIB,
             environment={
@@ -186,7 +189,8 @@ class GpuService(Construct):
             task,
             "worker",
             image,
-            command=["python", "-m", "gpu_service"],
+            entry_point=_PYTHON,
+            command=["gpu_service"],
             memory=_WORKER_MIB,
             stop=SPEC.stop,
             scratch=_SCRATCH_MIB,

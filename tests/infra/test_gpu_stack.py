@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Iterator
@@ -154,7 +155,7 @@ def test_both_containers_are_shut_in(gpu: Template) -> None:
     made = containers(gpu)
     assert list(made) == ["weights", "vllm", "worker"]
     for name, container in made.items():
-        assert (container["User"], container["ReadonlyRootFilesystem"]) == ("65532:65532", True)
+        assert (container["User"], container["ReadonlyRootFilesystem"]) == ("65534:65534", True)
         assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
         assert {mount["ContainerPath"] for mount in container["LinuxParameters"]["Tmpfs"]} == {"/tmp"}  # noqa: S108  (in memory)
         [mount] = container["MountPoints"]
@@ -179,9 +180,17 @@ def test_the_server_is_vllm_as_the_registry_serves_it(gpu: Template) -> None:
     assert server["ResourceRequirements"] == [{"Type": "GPU", "Value": "1"}]
     assert environment(server)["HF_HUB_OFFLINE"] == "1"
     assert (fetched["MODEL"], fetched["MODEL_PREFIX"]) == (MODEL.name, "weights")
-    assert made["weights"]["Command"] == ["python", "-m", "gpu_service.weights"]
     [repository] = of_type(gpu, "ECR::Repository").values()
     assert repository["ImageTagMutability"] == "IMMUTABLE"
+
+
+def test_the_commands_are_modules_that_are_there(gpu: Template) -> None:
+    """Of the worker's image, by its own entry point."""
+    for name, module in (("weights", "gpu_service.weights"), ("worker", "gpu_service")):
+        container = containers(gpu)[name]
+        assert (container["EntryPoint"], container["Command"]) == (["python", "-m"], [module])
+        assert importlib.util.find_spec(module) is not None
+    assert 'ENTRYPOINT ["python", "-m"]' in (ROOT / "gpu_service" / "Dockerfile").read_text()
 
 
 def test_they_start_and_stop_in_order(gpu: Template) -> None:
