@@ -88,6 +88,8 @@ def filled(template: Template, value: Any) -> Any:
             filling = ("arn:aws:x:eu-west-1:123456789012:" if attribute == "Arn" else "") + _reference(template, name)
         case {"Fn::Join": [str(glue), list(parts)]}:
             filling = glue.join(filled(template, part) for part in parts)
+        case {"Fn::ImportValue": str(export)}:
+            filling = export.partition(":")[2]  # its name holds the logical name of what another stack exports
         case {"Fn::Sub": str(text)}:
             filling = text
         case dict():

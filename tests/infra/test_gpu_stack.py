@@ -45,15 +45,6 @@ def environment(container: dict[str, Any]) -> dict[str, Any]:
     return {variable["Name"]: variable["Value"] for variable in container["Environment"]}
 
 
-def plain(value: Any) -> Any:
-    """Every import in a value as what it imports."""
-    if isinstance(value, dict) and "Fn::ImportValue" in value:
-        return value["Fn::ImportValue"].partition(":")[2]
-    if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
-    return [plain(part) for part in value] if isinstance(value, list) else value
-
-
 def test_there_is_none_unless_it_is_asked_for(dev_stacks: dict[str, Template], stacks: dict[str, Template]) -> None:
     """By default one stack, no function that knows of a vision model, nothing of ECS or a network; named, it is a stack of its own."""
     assert dev_stacks.keys() == {"Core"}
@@ -212,9 +203,7 @@ def test_the_worker_is_told_what_a_function_is_told(gpu: Template, prod: Templat
     """The same queues, bucket, ledger and backends: its environment makes the same `Settings`, but for the memory of its reader."""
 
     def settings(template: Template, variables: dict[str, Any]) -> Settings:
-        # An import's name holds the logical name that the reference in the other template has.
-        text = json.dumps(filled(template, plain(variables)))
-        return Settings.from_env(json.loads(text))
+        return Settings.from_env(filled(template, variables))
 
     worker = settings(gpu, environment(containers(gpu)["worker"]))
     [function] = [f for name, f in of_type(prod, "Lambda::Function").items() if name.startswith("readwithapi")]
@@ -231,9 +220,8 @@ def granted(gpu: Template, role: str) -> Iterator[tuple[str, str]]:
     documents += [policy["PolicyDocument"] for r in roles for policy in r.get("Policies", ())]
     for statement in (s for document in documents for s in document["Statement"]):
         assert statement["Effect"] == "Allow"
-        for action in statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]:
-            resources = plain(statement["Resource"])
-            for resource in resources if isinstance(resources, list) else [resources]:
+        for action in _listed(statement["Action"]):
+            for resource in _listed(statement["Resource"]):
                 yield action, str(filled(gpu, resource))
 
 
@@ -269,7 +257,7 @@ def test_a_task_may_do_its_work_and_no_more(gpu: Template) -> None:
     assert asked == {"sqs:GetQueueAttributes", "ecs:DescribeServices"}
 
 
-def _listed(value: Any) -> list[str]:
+def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
