@@ -229,7 +229,7 @@ def test_a_task_may_do_its_work_and_no_more(gpu: Template) -> None:
     """Its queue; where a page goes on to; its row; original, readings and weights; the key; that it is busy. Nothing on everything."""
     verbs: dict[str, set[str]] = {}
     for action, resource in granted(gpu, "TaskRole"):
-        verbs.setdefault(action.partition(":")[0], set()).add(f"{action.partition(':')[2]} {_named(resource)}")
+        verbs.setdefault(action.partition(":")[0], set()).add(f"{action.partition(':')[2]} {named(resource)}")
     assert verbs["sqs"] == {
         *(f"{verb} vision" for verb in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility", "SendMessage")),
         *(f"SendMessage {queue}" for queue in ("assemble", "visionapi", "visiondlq")),
@@ -261,7 +261,7 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _named(resource: str) -> str:
+def named(resource: str) -> str:
     """An export's name, or an ARN, as a word: `ExportsOutputFnGetAttQueuesvision89719E15Arn3E89A998` is `vision`."""
     if resource.endswith(":task/escriba-prod/*"):
         return "tasks of escriba-prod"
