@@ -8,11 +8,11 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-packages test-vllm check format synth diff deploy cdk package bench bench-corpus bench-hostile bench-vision fuzz faults second-opinion demo-break docs examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test test-packages test-vllm check format synth diff deploy cdk package bench bench-corpus bench-hostile bench-vision bench-gpu-worker fuzz faults second-opinion demo-break docs examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/.runtime ## make .venv with what escriba needs
 
@@ -120,6 +120,9 @@ bench-hostile: setup-dev ## a state, a reason, time and memory for each hostile 
 
 bench-vision: setup-dev ## the scans with no vision model, one that is gone, one that lies (../shared/data)
 	@$(BIN)/python -u -m bench.vision
+
+bench-gpu-worker: .venv-vllm/.done ## the GPU worker beside a closed loop on the same real vLLM on the CPU, what a page costs it, its front overloaded (10 minutes)
+	@$(BIN)/python -u -m bench.gpu_worker
 
 fuzz: setup-dev ## damaged files through the reader and the stages for SECONDS (default: 60), with SEED or one drawn by chance
 	@$(BIN)/python -u -m tests.fuzz.campaign --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

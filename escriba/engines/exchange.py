@@ -69,12 +69,13 @@ class Arriving:
     def take(self, chunk: Any) -> bool:
         """Add what one event of the stream holds; whether no more is wanted. Raises `Broken` for an event that is none of the protocol's."""
         try:
-            self._count(chunk.usage)
-            self.model = self.model or str(chunk.model or "")
-            for choice in chunk.choices or ():
-                self._add(choice.delta.content or "")
-                self.refused = self.refused or bool(choice.delta.refusal)
-                self._end(choice.finish_reason)
+            self._count(chunk.get("usage"))
+            self.model = self.model or str(chunk.get("model") or "")
+            for choice in chunk.get("choices") or ():
+                delta = choice.get("delta")
+                self._add(delta.get("content") or "")
+                self.refused = self.refused or bool(delta.get("refusal"))
+                self._end(choice.get("finish_reason"))
         except (AttributeError, TypeError, ValueError):
             raise Broken from None
         self._bound()
@@ -95,7 +96,7 @@ class Arriving:
 
     def _count(self, usage: Any) -> None:
         if usage is not None:
-            self.prompt_tokens, self.answer_tokens = int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)
+            self.prompt_tokens, self.answer_tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
 
     def _add(self, piece: str) -> None:
         if piece:
@@ -119,7 +120,7 @@ class Arriving:
 
 
 def request(question: Question, limit_name: LimitName, kind: str) -> dict[str, Any]:
-    """The arguments of a streamed chat completion; `kind` is the server's own name, where it is known."""
+    """The body of a streamed chat completion; `kind` is the server's own name, where it is known."""
     body: dict[str, Any] = {
         "model": question.model,
         "messages": [{"role": "user", "content": _content(question) if question.image else question.prompt}],
@@ -127,15 +128,14 @@ def request(question: Question, limit_name: LimitName, kind: str) -> dict[str, A
         limit_name: question.max_tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
+        **question.sampling,
     }
-    if question.sampling:
-        body["extra_body"] = question.sampling
     if question.schema is not None:
         wanted = {"name": "answer", "strict": True, "schema": question.schema}
         body["response_format"] = {"type": "json_schema", "json_schema": wanted}
     if kind == "vllm":
         body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}  # so that a cut answer is metered too
-        body["extra_body"] = question.sampling | {"repetition_detection": _LOOPS}
+        body["repetition_detection"] = _LOOPS
     return body
 
 

@@ -51,7 +51,7 @@ def test_a_request_is_bounded_streamed_and_metered() -> None:
     assert text == {"type": "text", "text": "Read."}
     assert picture["image_url"]["url"] == "data:image/png;base64," + base64.b64encode(asked.image).decode()
     assert "response_format" not in body
-    assert "extra_body" not in body
+    assert "repetition_detection" not in body
 
 
 def test_models_that_want_no_prompt_get_none() -> None:
