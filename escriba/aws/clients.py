@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60, max_pool_connections=32)
 _clients: dict[str, Any] = {}
+_sessions: list[boto3.session.Session] = []  # one at most: each looks anew for what every service is called, and who we are
 _lock = threading.Lock()
 
 
@@ -38,7 +39,9 @@ def client(service: str) -> Any:
     """The process's client for a service. Clients may be shared between threads; making them may not."""
     with _lock:
         if service not in _clients:
-            _clients[service] = boto3.session.Session().client(service, config=_CONFIG)  # type: ignore[call-overload]
+            if not _sessions:
+                _sessions.append(boto3.session.Session())
+            _clients[service] = _sessions[0].client(service, config=_CONFIG)  # type: ignore[call-overload]
         return _clients[service]
 
 
@@ -46,3 +49,4 @@ def forget_clients() -> None:
     """Drop the clients, for a process whose credentials or endpoints have changed."""
     with _lock:
         _clients.clear()
+        _sessions.clear()

@@ -9,7 +9,6 @@ from escriba import models
 from escriba.backends import Backend
 from escriba.engines.ollama import find_ollama
 from escriba.engines.own_host import is_own_host
-from escriba.engines.vision import VisionClient
 from escriba.errors import ConfigurationError, EngineMissing, EngineUnavailable, EscribaError
 from escriba.policy import Policy
 
@@ -66,6 +65,8 @@ def _on_ollama(model: str, host: str) -> Backend:
 
 
 def _served(url: str, *, own: bool, key: str) -> Sequence[str]:
+    from escriba.engines.vision import VisionClient  # noqa: PLC0415  (its packages take longer to load than all else of a command that asks nobody)
+
     with VisionClient(url, own=own, key=key) as client:
         try:
             return client.served()

@@ -70,6 +70,7 @@ def test_the_cascade_is_measured_on_anybodys_pages(data: Path, tmp_path: Path) -
     assert "fitted on 2 pages of the tuning half" in fitted.stdout
 
 
+@pytest.mark.no_cover
 def test_what_cannot_be_measured_is_said_in_a_sentence(tmp_path: Path) -> None:
     """No folder; a folder whose documents need no OCR; a policy that is none."""
     (tmp_path / "empty").mkdir()
@@ -84,6 +85,7 @@ def test_what_cannot_be_measured_is_said_in_a_sentence(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.no_cover
 @pytest.mark.data
 @pytest.mark.slow
 def test_a_letter_by_hand_goes_whole_and_a_printed_page_stays(tmp_path: Path) -> None:

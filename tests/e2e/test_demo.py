@@ -25,6 +25,7 @@ def load() -> ModuleType:
     return module
 
 
+@pytest.mark.no_cover
 def test_the_story_is_so(tmp_path: Path) -> None:
     """49 pages stand before page 50 dies, none of the 99 is read again, the page comes back; lines fit a terminal."""
     done = subprocess.run([sys.executable, DEMO], cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)

@@ -87,6 +87,7 @@ def test_there_are_commands_to_run() -> None:
     assert set(ELSEWHERE) <= set(commands())
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(300)
 def test_every_command_runs(checkout: Path) -> None:
     """In the order of the documentation, in a copy of the checkout, each ends with 0 and shows no traceback."""
@@ -100,6 +101,7 @@ def test_every_command_runs(checkout: Path) -> None:
     assert (checkout / "out" / "eval" / "compare.html").is_file()
 
 
+@pytest.mark.no_cover
 def test_the_python_of_the_readme_runs() -> None:
     """It prints the first heading of the example."""
     [code] = blocks("README.md", "python")
@@ -107,6 +109,7 @@ def test_the_python_of_the_readme_runs() -> None:
     assert done.stdout.strip() == "Harbour report, first quarter", done.stderr
 
 
+@pytest.mark.no_cover
 def test_the_engine_of_the_guide_reads_a_page(tmp_path: Path) -> None:
     """Installed as its guide says, found by its entry point, named by a policy: its word comes out."""
     [code], [point, policy] = blocks("docs/add-an-engine.md", "python"), blocks("docs/add-an-engine.md", "toml")

@@ -102,6 +102,7 @@ def test_another_run_reads_nothing_twice_and_documents_in_common_are_compared(da
     assert json.loads(compared.stdout)["documents"] == 2
 
 
+@pytest.mark.no_cover
 def test_the_examples_are_read_without_an_error(tmp_path: Path) -> None:
     """Their truths are what they were drawn from: every word, table and fact is there."""
     done = escriba("eval", "run", "--data", EXAMPLES, "--out", tmp_path, "--json")
@@ -113,6 +114,7 @@ def test_the_examples_are_read_without_an_error(tmp_path: Path) -> None:
     assert found["digital"][-1]["macro"]["text_f1"]["mean"] > 0.95
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -150,6 +152,7 @@ def test_each_mistake_gets_one_sentence_and_status_2(data: Path, tmp_path: Path,
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.no_cover
 def test_without_its_library_the_command_says_how_to_install_it(data: Path, tmp_path: Path) -> None:
     """And reading documents does not need it."""
     (tmp_path / "sitecustomize.py").write_text(

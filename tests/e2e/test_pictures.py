@@ -32,6 +32,7 @@ def test_the_pictures_are_small() -> None:
             assert picture.width <= 1200
 
 
+@pytest.mark.no_cover
 def test_without_a_browser_the_script_says_what_is_missing(tmp_path: Path) -> None:
     """It reads the examples, builds its page, and ends with one sentence; no picture is touched."""
     # None in sys.modules is how Python says that there is no such package, wherever it may be installed.
@@ -44,6 +45,7 @@ def test_without_a_browser_the_script_says_what_is_missing(tmp_path: Path) -> No
     assert len(NEEDS.splitlines()) == 1
 
 
+@pytest.mark.no_cover
 def test_the_page_that_is_photographed_shows_what_was_read(tmp_path: Path) -> None:
     """The words and boxes of the JSON, the chunk, and a page with its marked text; found in a real run's output."""
     from examples.make_pictures import HERE, outputs_page, selected_page

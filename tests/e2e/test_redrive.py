@@ -19,6 +19,7 @@ def mend(tmp_path: Path) -> None:
     engine.write_text(engine.read_text().replace("order = round", "order = 0 and round"))
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(180)
 def test_what_failed_is_read_again_once_its_cause_is_gone(tmp_path: Path) -> None:
     """Only the failed pages, into every folder that holds the document, and what a person sees on the way."""
@@ -72,6 +73,7 @@ def test_what_failed_is_read_again_once_its_cause_is_gone(tmp_path: Path) -> Non
     assert "Nothing that can be sent again" in escriba("redrive", "--out", out, "--yes").stdout
 
 
+@pytest.mark.no_cover
 def test_an_interrupted_redrive_goes_on(tmp_path: Path) -> None:
     """What a killed one had sent waits in the ledger: status says so, and the same command again reads it."""
     policy, environ = obedient(tmp_path)

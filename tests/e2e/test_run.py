@@ -81,6 +81,7 @@ def test_json_names_every_field_and_reason(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "report.html").exists()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -107,6 +108,7 @@ def test_each_mistake_gets_one_sentence_and_status_2(tmp_path: Path, arguments: 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.no_cover
 def test_a_run_killed_at_page_50_of_100_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGKILL at page 50, then the same command: 100 engine calls and those that were in flight, outputs as if nothing had been."""
     policy, environ = obedient(tmp_path, OBEDIENT_SECONDS="0.01")
@@ -161,6 +163,7 @@ def test_pages_that_kill_hang_or_fail_their_reader_are_named(tmp_path: Path) -> 
     assert "6 pages = 3 done + 0 degraded + 3 quarantined + 0 waiting" in shown.stdout
 
 
+@pytest.mark.no_cover
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
     """SIGINT lets the pages in hand finish and says how to go on; nothing is read twice."""
     policy, environ = obedient(tmp_path, OBEDIENT_SECONDS="0.1")
@@ -208,6 +211,7 @@ def test_the_same_bytes_in_two_files_are_read_once(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "a" / "document.json").read_bytes() == (tmp_path / "out" / "b" / "document.json").read_bytes()
 
 
+@pytest.mark.no_cover
 def test_every_accepted_kind_is_known_by_its_content(tmp_path: Path) -> None:
     """PNG, JPEG and a TIFF of two pictures under wrong names are read; text under a PDF's name is rejected with a reason."""
     from PIL import Image
@@ -227,6 +231,7 @@ def test_every_accepted_kind_is_known_by_its_content(tmp_path: Path) -> None:
     assert "gamma delta" in (tmp_path / "out" / "jpeg" / "document.txt").read_text()
 
 
+@pytest.mark.no_cover
 def test_a_raised_limit_lets_a_rejected_document_in(tmp_path: Path) -> None:
     """The sentence says to raise the limit; raised, the same command with the same folder reads the document."""
     document, policy = tmp_path / "a.pdf", tmp_path / "policy.toml"
@@ -238,6 +243,7 @@ def test_a_raised_limit_lets_a_rejected_document_in(tmp_path: Path) -> None:
     assert escriba(*command).returncode == 0
 
 
+@pytest.mark.no_cover
 def test_another_document_of_the_same_name_keeps_its_hands_off_earlier_results(tmp_path: Path) -> None:
     """A later run with the same folder and name writes beside, and a repeated one to where it was."""
     document = tmp_path / "a.pdf"
@@ -249,12 +255,14 @@ def test_another_document_of_the_same_name_keeps_its_hands_off_earlier_results(t
     assert not (tmp_path / "out" / "a-3").exists()
 
 
+@pytest.mark.no_cover
 def test_many_more_workers_than_cores_do_no_harm(tmp_path: Path) -> None:
     """Idle workers wait; they do not wake each other up for ever."""
     done = escriba("run", EXAMPLES / "report.pdf", "--out", tmp_path, "--no-report", "--workers", 32)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.no_cover
 def test_odd_names_and_broken_state_get_a_sentence(tmp_path: Path) -> None:
     """A name that is no text is read; a damaged journal is named with the way out; neither shows a traceback."""
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.pdf"))

@@ -68,6 +68,7 @@ def test_without_a_backend(tmp_path: Path, papers: Path) -> None:
     assert waits(tmp_path) == []
 
 
+@pytest.mark.no_cover
 def test_with_a_dead_one(tmp_path: Path, papers: Path) -> None:
     """It is said at the beginning, and the run goes on."""
     done = run(tmp_path, papers, "--vision", GONE)
@@ -79,6 +80,7 @@ def test_with_a_dead_one(tmp_path: Path, papers: Path) -> None:
     assert max(waits(tmp_path)) < 120
 
 
+@pytest.mark.no_cover
 def test_with_one_that_hangs(tmp_path: Path, papers: Path) -> None:
     """The policy's deadline holds, counted from the page's escalation."""
     policy = tmp_path / "policy.toml"
@@ -92,6 +94,7 @@ def test_with_one_that_hangs(tmp_path: Path, papers: Path) -> None:
     assert time.monotonic() - began < 120
 
 
+@pytest.mark.no_cover
 def test_with_one_that_fails(tmp_path: Path, papers: Path) -> None:
     """HTTP 500 to everything."""
     with fake(everywhere=Fails(500)) as server:
@@ -139,6 +142,7 @@ def test_what_a_model_says_of_a_page_nobody_else_can_read(tmp_path: Path, papers
         assert "encarregado" in document[0].get_text()
 
 
+@pytest.mark.no_cover
 def test_another_model_is_another_reading(tmp_path: Path, papers: Path) -> None:
     """The same folder, now with a backend: the hard page is read again, by it."""
     assert run(tmp_path, papers / "hand-1.png").returncode == 0
@@ -147,6 +151,7 @@ def test_another_model_is_another_reading(tmp_path: Path, papers: Path) -> None:
     assert {page["route"] for page in pages(tmp_path).values()} == {"ocr", "vision"}
 
 
+@pytest.mark.no_cover
 def test_what_a_person_can_get_wrong_is_told_in_a_sentence(tmp_path: Path, papers: Path) -> None:
     """No Ollama, no such model, no URL, an address outside: one line with the way out, status 2, nothing read."""
     page = papers / "recibo.jpg"

@@ -19,7 +19,10 @@ from tests.infra.conftest import Template
 from tests.infra.deployed import NEVER_MADE, Stack, deployed
 from tests.infra.uploads import send_all
 
-pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Tried to parse AWS"),
+    pytest.mark.no_cover,  # each function's sandbox starts a reader of its own
+]
 
 
 @pytest.fixture(scope="module")

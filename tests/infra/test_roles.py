@@ -24,7 +24,10 @@ from tests.infra.deployed import Stack, deployed
 from tests.infra.roles import Grant, allowing, grants, needed, short
 from tests.infra.uploads import queues_of, send_all, work_off
 
-pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Tried to parse AWS"),
+    pytest.mark.no_cover,  # each function's sandbox starts a reader of its own
+]
 
 
 def portfolio() -> bytes:

@@ -81,7 +81,7 @@ class MotoWorld(World):
         events.register("after-call.s3.PutObject", self._tell_of_upload)
 
     def stream(self, seconds: float, every: float = EVERY, upload: Callable[[], object] | None = None) -> None:
-        """Half as many uploads: each costs moto a second."""
+        """Half as many uploads: each costs moto half a second."""
         super().stream(seconds, 2 * every, upload)
 
     @property

@@ -13,8 +13,8 @@ from escriba.local.metrics import MetricStore
 from tests.matrix.faults import FAULTS, Fault
 from tests.matrix.world import HOUR, MINUTE, World, world
 
-BEFORE, AFTER = HOUR, 4 * HOUR
-"""Seconds of the ordinary stream before a fault, and of quiet after it."""
+AFTER = 4 * HOUR
+"""Seconds of quiet after a fault and the stream that follows it."""
 PATIENCE = 3
 """Windows of its own within which an alarm must answer to a fault."""
 
@@ -43,15 +43,15 @@ def trace(name: str) -> Trace:
         return run_through(fault, here)
 
 
-def run_through(fault: Fault, here: World, after: float = AFTER) -> Trace:
-    """The ordinary stream, the fault, its end, an hour of the stream, `after` seconds of quiet, and a redrive where one is documented."""
-    warm = here.simulation.now + BEFORE
-    here.stream(BEFORE)
+def run_through(fault: Fault, here: World, before: float = HOUR, mended: float = HOUR, after: float = AFTER) -> Trace:
+    """The stream for `before` seconds, the fault, its end, the stream for `mended`, `after` seconds of quiet, and a redrive where one is documented."""
+    warm = here.simulation.now + before
+    here.stream(before)
     began = here.simulation.now
     heal = fault.begin(here)
     here.stream(fault.minutes * MINUTE, fault.every, (lambda: fault.upload(here)) if fault.upload else None)
     heal()
-    here.stream(HOUR)
+    here.stream(mended)
     here.simulation.run(after)
     redriven = 0
     if fault.redriven:
