@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cdk.gpu_settings import BACKEND, GpuSettings, read_gpu
 from escriba.alarms import OURS
+from escriba.backends import OURS as VISION
 from escriba.backends import Backend, load_backends
 from escriba.policy import Policy, load_policy
 from escriba.settings import Settings
@@ -80,11 +81,11 @@ class Deployment(BaseModel):
     def load_backends(self) -> tuple[Backend, ...]:
         """The vision models of this deployment, its own GPU's among them. Raises `ConfigurationError` for a wrong file, ValueError for more than fits."""
         backends = load_backends(ROOT / self.backends) if self.backends else ()
-        if lost := [backend.name for backend in backends if backend.queue == "vision"]:
-            raise ValueError(
-                f"backends: {lost[0]} is in the vision queue, which only the GPU service reads: name its model under gpu instead"
-            )
         if self.gpu:
+            if taken := [backend.name for backend in backends if backend.queue == VISION]:
+                raise ValueError(
+                    f"backends: {taken[0]} is in the vision queue, whose GPU service asks no model but its own: leave one of them out"
+                )
             if BACKEND in {backend.name for backend in backends}:
                 raise ValueError(f"backends: {BACKEND} is the name of the GPU service's own: give yours another")
             backends = (*backends, self.gpu.backend)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from escriba.backends import OURS
 from escriba.errors import ConfigurationError
 from escriba.ports import Ports
-
-QUEUE = "vision"
 
 
 def measure_gpu_service(ports: Ports) -> None:
@@ -16,7 +15,7 @@ def measure_gpu_service(ports: Ports) -> None:
     """
     if ports.gpu_service is None:
         raise ConfigurationError("nothing names the GPU service that is to be measured: set ESCRIBA_GPU_SERVICE to CLUSTER/SERVICE")
-    backlog, tasks = ports.queues[QUEUE].depth().total, ports.gpu_service.tasks()
+    backlog, tasks = ports.queues[OURS].depth().total, ports.gpu_service.tasks()
     ports.meter.count("VisionBacklog", backlog)
     ports.meter.count("GpuTasksWanted", tasks.wanted)
     ports.meter.count("GpuTasksRunning", tasks.running)

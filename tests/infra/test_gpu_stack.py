@@ -330,7 +330,7 @@ def test_every_setting_stands_on_the_page_with_its_default() -> None:
 
 
 def test_backends_of_a_file_stand_beside_it(tmp_path: Path) -> None:
-    """They reach the functions; one that takes its name, or that nobody would ask, is refused."""
+    """They reach the functions; one that takes its name, or its queue, is refused. Without it, a worker of one's own may read that queue."""
     context = {**PROD, "policies": "policies", "monthly_budget_usd": 0}
 
     def told(text: str, **more: Any) -> list[str]:
@@ -343,8 +343,9 @@ def test_backends_of_a_file_stand_beside_it(tmp_path: Path) -> None:
     assert told(api.format("gpu-service"), gpu={}) == ["gpu-service"]
     with pytest.raises(ValueError, match="gpu-service is the name of the GPU service's own"):
         told(api.format("gpu-service"))
-    with pytest.raises(ValueError, match="box is in the vision queue, which only the GPU service reads"):
+    with pytest.raises(ValueError, match="box is in the vision queue, whose GPU service asks no model but its own"):
         told(api.format("box") + 'queue = "vision"\n')
+    assert told(api.format("box") + 'queue = "vision"\n', gpu={}) == ["box"]
 
 
 def test_cloudformation_knows_every_property_of_it(gpu: Template, others: dict[str, Template]) -> None:
