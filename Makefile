@@ -162,7 +162,7 @@ COMPILE = $(UV) compile --quiet --universal --generate-hashes --no-header --no-a
 LOCK = $(COMPILE) --python-version 3.11
 # Lambda's Python alone: pip would choose between Pythons by its own, not by the one it packs for.
 LOCK_PACKAGE = $(COMPILE) --python-version 3.13
-PACKAGES = ocr assemble_document canary quarantine reconcile
+PACKAGES = ocr assemble_document canary quarantine reconcile measure_gpu_service
 OURS = --override requirements/overrides.txt pyproject.toml requirements/build.in --extra eval
 $(BIN)/uv: | setup-dev
 	@$(PIP) uv

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
 
 from cdk import acknowledgments
 from cdk.resources import Resources
@@ -17,7 +18,7 @@ class Access:
     """What one function does to the world.
 
     Queues it sends to; keys of the results bucket it reads and writes; what it asks of the ledger; whether it takes uploads in, announces documents, hastens
-    messages that failed, asks vision models, looks after what is under way, or is the canary.
+    messages that failed, asks vision models, looks after what is under way, or is the canary; queues it looks at and no more.
     """
 
     sends: tuple[str, ...] = ()
@@ -30,6 +31,7 @@ class Access:
     reconciles: bool = False
     asks_models: bool = False
     sings: bool = False
+    looks_at: tuple[str, ...] = ()
 
 
 ACCESS = {
@@ -65,6 +67,15 @@ ACCESS = {
     "canary": Access(reads=("canary/*", "documents/canary/*"), writes=("canary/*",), ledger=("GetItem", "Query", "DeleteItem"), sings=True),
     "quarantine": Access(sends=("pages", "assemble"), announces=True),
 }
+GPU_TASK = Access(
+    sends=("assemble", "vision", "vision-api", "vision-dlq"),
+    reads=("originals/*", "readings/*"),
+    writes=("readings/*",),
+    ledger=("GetItem", "UpdateItem"),
+    hastens=True,
+)
+"""What the worker of the GPU service does: what `read_with_api` does, on its own queue, and it receives and deletes itself."""
+MEASURE = Access(looks_at=("vision",), ledger=())
 UPLOADS = "inbox/*"
 CANARYS_UPLOADS = "inbox/canary/*"
 CANARYS_OWN = ("originals/canary/*", "readings/*", "documents/canary/*")
@@ -81,19 +92,16 @@ def grant(role: iam.Role, access: Access, consumes: tuple[str, ...], resources: 
         _allow(role, _CONSUME, *(resources.queues[name].queue_arn for name in consumes))
     if access.hastens:
         _allow(role, ("sqs:ChangeMessageVisibility",), *(resources.queues[name].queue_arn for name in consumes))
-    _allow(role, _KEY, resources.key.key_arn)
-    _allow(role, tuple(f"dynamodb:{verb}" for verb in access.ledger), resources.ledger.table_arn)
+    if access.looks_at:
+        _allow(role, ("sqs:GetQueueAttributes",), *(resources.queues[name].queue_arn for name in access.looks_at))
+    if access.ledger:
+        _allow(role, _KEY, resources.key.key_arn)
+        _allow(role, tuple(f"dynamodb:{verb}" for verb in access.ledger), resources.ledger.table_arn)
     if access.sends:
         _allow(role, ("sqs:SendMessage",), *(resources.queues[name].queue_arn for name in access.sends))
-    if access.reads:
-        # Without ListBucket, S3 says "forbidden" of what is not there, and a missing policy would be tried again instead of refused.
-        _allow(role, ("s3:ListBucket",), resources.results.bucket_arn)
-        _allow(role, ("s3:GetObject",), *map(resources.results.arn_for_objects, access.reads))
-    if access.writes:
-        _allow(role, ("s3:PutObject", "s3:AbortMultipartUpload"), *map(resources.results.arn_for_objects, access.writes))
     if access.announces:
         _allow(role, ("events:PutEvents",), resources.bus.event_bus_arn)
-    acknowledgments.key_prefixes(role, resources.results, access.reads + access.writes)
+    _let_use_objects(role, access, resources.results)
     for wanted, allow in (
         (access.reconciles, _let_reconcile),
         (access.sings, _let_sing),
@@ -102,6 +110,16 @@ def grant(role: iam.Role, access: Access, consumes: tuple[str, ...], resources: 
     ):
         if wanted:
             allow(role, resources)
+
+
+def _let_use_objects(role: iam.Role, access: Access, results: s3.IBucket) -> None:
+    if access.reads:
+        # Without ListBucket, S3 says "forbidden" of what is not there, and a missing policy would be tried again instead of refused.
+        _allow(role, ("s3:ListBucket",), results.bucket_arn)
+        _allow(role, ("s3:GetObject",), *map(results.arn_for_objects, access.reads))
+    if access.writes:
+        _allow(role, ("s3:PutObject", "s3:AbortMultipartUpload"), *map(results.arn_for_objects, access.writes))
+    acknowledgments.key_prefixes(role, results, access.reads + access.writes)
 
 
 def _let_reconcile(role: iam.Role, resources: Resources) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import aws_cdk as cdk
 from constructs import Construct
 
+from cdk.access import ACCESS
 from cdk.buckets import Buckets
 from cdk.deployment import Deployment
 from cdk.encryption import Encryption
@@ -41,8 +42,9 @@ class CoreStack(cdk.Stack):
             backends=deployment.load_backends(),
             namespace=deployment.namespace,
         )
-        functions = {spec.name: Function(self, deployment, spec, resources).function for spec in TOPOLOGY.functions}
+        functions = {spec.name: Function(self, deployment, spec, resources, ACCESS[spec.name]).function for spec in TOPOLOGY.functions}
         Schedules(self, "Schedules", deployment, {spec: functions[spec.name] for spec in TOPOLOGY.functions if spec.every})
+        self.resources = resources
         self.alarmed = Alarmed(functions, tables.ledger, queues.by_name, encryption.key)
         encryption.let_publish("cloudwatch.amazonaws.com")
         Intake(self, "Intake", deployment, inbox=buckets.inbox, queue=queues.by_name["intake"], encryption=encryption)

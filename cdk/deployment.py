@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cdk.gpu_settings import BACKEND, GpuSettings, read_gpu
 from escriba.alarms import OURS
 from escriba.backends import Backend, load_backends
 from escriba.policy import Policy, load_policy
@@ -31,6 +32,12 @@ class Deployment(BaseModel):
     )
     alarm_email: str = Field(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="who hears of alarms; only dev may go without")
     monthly_budget_usd: float = Field(ge=0, description="what a month may cost; 0: no budget")
+    gpu: GpuSettings | None = Field(default=None, description="the GPU service (docs/deploy.md); empty: none")
+
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _none_where_empty(cls, value: Any) -> Any:
+        return read_gpu(value)
 
     @model_validator(mode="after")
     def _somebody_hears(self) -> Self:
@@ -71,8 +78,16 @@ class Deployment(BaseModel):
         return policies
 
     def load_backends(self) -> tuple[Backend, ...]:
-        """The vision models of this deployment. Raises `ConfigurationError` for a wrong file, ValueError for more than fits."""
+        """The vision models of this deployment, its own GPU's among them. Raises `ConfigurationError` for a wrong file, ValueError for more than fits."""
         backends = load_backends(ROOT / self.backends) if self.backends else ()
+        if lost := [backend.name for backend in backends if backend.queue == "vision"]:
+            raise ValueError(
+                f"backends: {lost[0]} is in the vision queue, which only the GPU service reads: name its model under gpu instead"
+            )
+        if self.gpu:
+            if BACKEND in {backend.name for backend in backends}:
+                raise ValueError(f"backends: {BACKEND} is the name of the GPU service's own: give yours another")
+            backends = (*backends, self.gpu.backend)
         if (size := len(_environment_of({}, backends)["ESCRIBA_BACKENDS"].encode())) > BACKENDS_BYTES:
             raise ValueError(
                 f"the vision backends take {size} bytes of a function's environment, {BACKENDS_BYTES} are left for them: name fewer"

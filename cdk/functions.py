@@ -11,7 +11,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from cdk import acknowledgments, packages
-from cdk.access import ACCESS, grant
+from cdk.access import Access, grant
 from cdk.deployment import Deployment
 from cdk.resources import Resources
 from escriba.topology import FunctionSpec
@@ -26,11 +26,10 @@ _ARCHITECTURE = {"x86_64": lambda_.Architecture.X86_64, "arm64": lambda_.Archite
 
 
 class Function(Construct):
-    """One function of the topology."""
+    """One function of the topology, which may do what `access` says."""
 
-    def __init__(self, scope: Construct, deployment: Deployment, spec: FunctionSpec, resources: Resources) -> None:
+    def __init__(self, scope: Construct, deployment: Deployment, spec: FunctionSpec, resources: Resources, access: Access) -> None:
         super().__init__(scope, spec.name)
-        access = ACCESS[spec.name]
         log_group = logs.LogGroup(
             self,
             "Logs",

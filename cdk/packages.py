@@ -27,7 +27,11 @@ def image(function: str, deployment: Deployment) -> lambda_.DockerImageCode:
     """One image for all of `IMAGED`: only the command differs."""
     platform = {"x86_64": assets.Platform.LINUX_AMD64, "arm64": assets.Platform.LINUX_ARM64}[deployment.architecture]
     return lambda_.DockerImageCode.from_image_asset(
-        str(ROOT), file="lambdas/Dockerfile", cmd=[f"lambdas.{function}.handler"], platform=platform
+        str(ROOT),
+        file="lambdas/Dockerfile",
+        cmd=[f"lambdas.{function}.handler"],
+        platform=platform,
+        exclude=["gpu_service"],  # in the same context for an image of its own
     )
 
 

@@ -99,6 +99,21 @@ class Queue(Protocol):
         """Seconds since the oldest message that is still there was sent, in flight or not; 0 for an empty queue, None when it is not known."""
 
 
+@dataclass(frozen=True)
+class Tasks:
+    """How many tasks of a service are asked for, and how many of them run."""
+
+    wanted: int
+    running: int
+
+
+class Service(Protocol):
+    """A service whose number of tasks follows the work that waits for it."""
+
+    def tasks(self) -> Tasks:
+        """As it stands now. Raises `NotFound` where there is no such service."""
+
+
 class Secrets(Protocol):
     """Where passwords are kept. They travel from here to the child process and nowhere else."""
 
@@ -259,7 +274,8 @@ class Ports:
     """Everything a stage may touch.
 
     `scratch` is a directory of this worker's own; `upgrade_window` the seconds for which late improvements are gathered; `policies`
-    those that came with the deployment; `backends` its vision models, and `vision` what asks one of them.
+    those that came with the deployment; `backends` its vision models, and `vision` what asks one of them; `gpu_service` the service that reads
+    hard pages, which most deployments and most workers know nothing of.
     """
 
     inbox: ObjectStore
@@ -277,3 +293,4 @@ class Ports:
     policies: Mapping[str, Policy] = field(default_factory=dict)
     backends: Sequence[Backend] = ()
     vision: Callable[[Backend], VisionModel] = field(default=no_vision)
+    gpu_service: Service | None = None

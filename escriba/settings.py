@@ -35,6 +35,11 @@ class Settings(BaseModel):
     reader_memory_mb: int = Field(default=3000, ge=256, description="address space of the process that opens documents, MiB")
     upgrade_window: int = Field(default=UPGRADE_WINDOW, ge=0, le=900, description="seconds for which late improvements are gathered")
     metric_namespace: str = Field(default=OURS, description="CloudWatch namespace of the functions' own metrics")
+    gpu_service: str = Field(
+        default="",
+        pattern=r"^([^/]+/[^/]+)?$",
+        description="the service on ECS that reads hard pages, as CLUSTER/SERVICE, for whoever measures it",
+    )
     telemetry_file: str = Field(default="", description="where log lines and metrics go; empty: standard output")
 
     @field_serializer("policies")

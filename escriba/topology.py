@@ -59,7 +59,8 @@ class ServiceSpec:
     """A service on ECS whose tasks rent a GPU, and the queues they consume; none runs while these are empty. Times in seconds.
 
     It grows by a task for each `backlog_per_task` pages that wait, up to `max_tasks`, and ends when nothing has waited or been under way for
-    `idle`. A task takes up to `start` until it reads, and has `stop` to finish or give back what it holds.
+    `idle`. A task takes up to `start` until it reads, and has `stop` to finish or give back what it holds. The function that `measured` names is
+    deployed with the service and no other way: it publishes what the service is scaled by.
     """
 
     name: str
@@ -69,6 +70,7 @@ class ServiceSpec:
     idle: float
     start: float
     stop: float
+    measured: FunctionSpec
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,10 @@ class Topology:
             if q.dead_letters
         )
         return self.queues + letters
+
+    def all_functions(self) -> tuple[FunctionSpec, ...]:
+        """Those of every deployment, then those that come with a service."""
+        return self.functions + tuple(service.measured for service in self.services)
 
     def queue(self, name: str) -> QueueSpec:
         return next(q for q in self.all_queues() if q.name == name)
@@ -121,5 +127,16 @@ TOPOLOGY = Topology(
         FunctionSpec("reconcile", (), timeout=240, memory=1024, every=300),
         FunctionSpec("canary", (), timeout=60, memory=1024, every=900),
     ),
-    services=(ServiceSpec("gpu_service", ("vision",), max_tasks=4, backlog_per_task=600, idle=900, start=300, stop=110),),
+    services=(
+        ServiceSpec(
+            "gpu_service",
+            ("vision",),
+            max_tasks=4,
+            backlog_per_task=600,
+            idle=900,
+            start=300,
+            stop=110,
+            measured=FunctionSpec("measure_gpu_service", (), timeout=30, memory=256, every=60),
+        ),
+    ),
 )

@@ -9,10 +9,12 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from escriba.aws.clients import client
 from escriba.aws.gathering import GatheringLedger, GatheringQueue
 from escriba.backends import OURS
+from escriba.engines.vision import VisionClient
 from escriba.errors import ConfigurationError, EscribaError
 from escriba.isolation import IsolatedReader
 from escriba.models import model
@@ -40,7 +42,7 @@ class Service:
         meter = self.ports.meter
         self.admission = Admission(settings.at_once, line=settings.line)
         pacer = Pacer(self.admission, Bounds(most=settings.at_once_most))
-        self.server = VllmServer(settings.server, meter, command=_command(settings), on_metrics=pacer)
+        self.server = VllmServer(settings.server, meter, command=_command(settings), on_metrics=pacer, on_well=self._trust_again)
         self.front = (
             Front(settings.server, self.admission, meter, self.server.ready, self._rules(pipeline)) if settings.front_port else None
         )
@@ -76,13 +78,19 @@ class Service:
             self.ports.meter.flush()
 
     @property
-    def front_port(self) -> int:
+    def front_place(self) -> str:
         """Where direct callers are listened to."""
-        return self._settings.front_port
+        return f"{self._settings.front_host} port {self._settings.front_port}"
 
     def leave(self) -> None:
         """End in good order; for signal handlers."""
         self.worker.leave()
+
+    def _trust_again(self) -> None:
+        """The server was seen to be well: nobody need wait for a breaker to find that out."""
+        for backend in self.ports.backends:
+            if backend.queue == OURS:
+                cast("VisionClient", self.ports.vision(backend)).breaker.succeeded()
 
     def _rules(self, pipeline: Settings) -> Rules:
         asked = [backend for backend in pipeline.backends if backend.queue == OURS]
@@ -135,7 +143,7 @@ def main() -> None:
     try:
         service.run()
     except OSError as error:
-        sys.exit(f"escriba: nothing can listen on port {service.front_port}: {error.strerror}")
+        sys.exit(f"escriba: nothing can listen on {service.front_place}: {error.strerror}")
     sys.stdout.flush()
     # Threads that still wait for an answer have nothing left to do: their messages were given back.
     os._exit(0)

@@ -79,8 +79,11 @@ class Front:
         self._session = aiohttp.ClientSession(self._upstream, connector=connections, trust_env=False, auto_decompress=False)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, lingering_time=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, backlog=1024)
-        await site.start()
+        try:
+            await web.TCPSite(self._runner, host, port, backlog=1024).start()
+        except OSError:
+            await self._session.close()
+            raise
         return int(self._runner.addresses[0][1])
 
     async def _close(self, seconds: float) -> None:

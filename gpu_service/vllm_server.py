@@ -75,7 +75,10 @@ class Patience:
 
 
 class VllmServer:
-    """One server. With a `command` it is this object's child; without one, somebody else's. `on_metrics` gets its page of metrics at every look."""
+    """One server. With a `command` it is this object's child; without one, somebody else's.
+
+    `on_metrics` gets its page of metrics at every look; `on_well` hears whenever it can be asked (again).
+    """
 
     def __init__(
         self,
@@ -87,10 +90,11 @@ class VllmServer:
         log: IO[bytes] | None = None,
         patience: Patience | None = None,
         on_metrics: Callable[[str], None] = lambda _: None,
+        on_well: Callable[[], None] = lambda: None,
     ) -> None:
         self._address, self._meter, self._command, self._env, self._log = address, meter, tuple(command), env, log
         self._patience = patience or Patience()
-        self._on_metrics = on_metrics
+        self._on_metrics, self._on_well = on_metrics, on_well
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="vllm", daemon=True)
@@ -156,7 +160,8 @@ class VllmServer:
                 self._meter.log("error", "vision server died", status=self._process.returncode)
                 self._turn("ill")
                 return
-            if self._is_well():
+            health = self._health()
+            if health == "well":
                 misses = 0
                 self._turn("well")
             elif self._state == "starting":
@@ -164,28 +169,33 @@ class VllmServer:
                     self._meter.log("error", "vision server does not start", seconds=round(self._patience.start))
                     return
             else:
-                misses += 1
+                # Nobody listens: a process that is busy would at least not refuse.
+                misses = max(misses + 1, self._patience.misses if health == "gone" else 0)
                 if misses >= self._patience.misses:
                     self._turn("ill")
                     if self._command:
                         self._meter.log("error", "vision server hangs")
                         return
 
-    def _is_well(self) -> bool:
+    def _health(self) -> Literal["well", "busy", "gone"]:
         try:
             if not self._http.get(f"{self._address}/health").is_success:
-                return False
+                return "busy"
             metrics = self._http.get(f"{self._address}/metrics")
+        except httpx2.ConnectError:
+            return "gone"
         except httpx2.HTTPError:
-            return False
+            return "busy"
         if metrics.is_success:
             self._on_metrics(metrics.text)
-        return True
+        return "well"
 
     def _turn(self, state: State) -> None:
         if state != self._state:
             self._state = state
             self._meter.log("info", "vision server", state=state)
+            if state == "well":
+                self._on_well()
 
     def _end_child(self, seconds: float) -> None:
         process, self._process = self._process, None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from escriba.backends import OURS, Backend
+from escriba.document import Urgency
 from escriba.errors import EscribaError, MessageError, RetryableError, VisionAway
 from escriba.messages import VisionRequested, decode
 from escriba.ports import Delivery, Ports, Queue
@@ -22,7 +24,7 @@ from gpu_service.held import Held
 
 _AT_ONCE = 10  # messages of one receive
 _REST = 0.05  # seconds between two looks while nothing may be taken
-_DONE = -1
+DONE = -1
 _AGAIN_SOON, _AGAIN_LATER = 5, 30  # seconds after which a message is seen again: its server fails or is full, or it failed itself
 
 
@@ -111,6 +113,8 @@ class Worker:
             return
         for delivery in deliveries:
             self._held.add(delivery)
+            if delivery.receives > 1:
+                self._ports.meter.log("info", "message taken again", message_id=delivery.message_id, receives=delivery.receives)
         self._protect(busy=self.held > 0)
         for delivery in deliveries:
             self._threads.submit(self._answer, delivery)
@@ -133,11 +137,11 @@ class Worker:
         """Read one page and answer its message; a message that is not deleted here is seen again."""
         again = _AGAIN_LATER
         try:
-            again = self._read(delivery)
+            again = work(delivery, self._own_ports(), self._admission)
         except Exception as error:  # noqa: BLE001  (a message that fails is tried again, whatever it was)
             self._failed(delivery, error)
         try:
-            if again == _DONE:
+            if again == DONE:
                 self._queue.delete(delivery.receipt)
             else:
                 self._queue.change_visibility(delivery.receipt, again)
@@ -146,53 +150,54 @@ class Worker:
         finally:
             self._held.drop(delivery)  # not before: a drain ends when nothing is held
 
-    def _read(self, delivery: Delivery) -> int:
-        """Seconds after which the message is to be seen again, or `_DONE`."""
-        message = decode(delivery.body)
-        if not isinstance(message, VisionRequested):
-            raise MessageError(f"the {OURS} queue carries no {message.detail_type!r}")
-        try:
-            read_vision(message, self._ports_for(message))
-        except VisionAway:
-            return _AGAIN_SOON
-        except Exception as error:
-            if give_up(message, error, OURS, self._ports):
-                return _DONE
-            raise
-        return _DONE
-
     def _failed(self, delivery: Delivery, error: Exception) -> None:
         self._ports.meter.count("MessagesFailed")
         # Only our own sentences are known to hold no document text.
         reason = str(error) if isinstance(error, EscribaError) else ""
         self._ports.meter.log("error", "message failed", message_id=delivery.message_id, error=type(error).__name__, reason=reason)
 
-    def _ports_for(self, message: VisionRequested) -> Ports:
-        """The ports with this thread's own folder, and a model that waits for its turn in the line."""
-        if not hasattr(self._own, "scratch"):
-            self._own.scratch = Path(tempfile.mkdtemp(dir=self._ports.scratch))
-        return replace(
-            self._ports,
-            scratch=self._own.scratch,
-            vision=lambda backend: _Admitted(self._ports.vision(backend), self._admission, message),
-        )
+    def _own_ports(self) -> Ports:
+        """The ports with a folder of this thread's own."""
+        if not hasattr(self._own, "ports"):
+            self._own.ports = replace(self._ports, scratch=Path(tempfile.mkdtemp(dir=self._ports.scratch)))
+        ports: Ports = self._own.ports
+        return ports
+
+
+def work(delivery: Delivery, ports: Ports, admission: Admission | None = None) -> int:
+    """Read the page of one message better; the seconds after which the message is to be seen again, or `DONE`.
+
+    With an `admission` the model is asked when the page's turn has come. Raises what failed, and `MessageError` for what is no such message.
+    """
+    message = decode(delivery.body)
+    if not isinstance(message, VisionRequested):
+        raise MessageError(f"the {OURS} queue carries no {message.detail_type!r}")
+    if admission is not None:
+        ports = replace(ports, vision=_in_turn(ports, admission, message.urgency))
+    try:
+        read_vision(message, ports)
+    except VisionAway:
+        return _AGAIN_SOON
+    except Exception as error:
+        if not give_up(message, error, OURS, ports):
+            raise
+    return DONE
+
+
+def _in_turn(ports: Ports, admission: Admission, urgency: Urgency) -> Callable[[Backend], VisionModel]:
+    return lambda backend: _Admitted(ports.vision(backend), admission, urgency)
 
 
 class _Admitted:
     """A model asked in turn. Implements `vision.VisionModel`."""
 
-    def __init__(self, model: VisionModel, admission: Admission, message: VisionRequested) -> None:
-        self._model, self._admission, self._message = model, admission, message
+    def __init__(self, model: VisionModel, admission: Admission, urgency: Urgency) -> None:
+        self._model, self._admission, self._urgency = model, admission, urgency
 
     def count_tokens(self, text: str, model: str = "", seconds: float = 10.0) -> int | None:
         return self._model.count_tokens(text, model, seconds)
 
     def ask(self, question: Question, seconds: float) -> Answer:
         began = time.monotonic()
-        with self._admission.turn(self._message.urgency, seconds):
+        with self._admission.turn(self._urgency, seconds):
             return self._model.ask(question, max(0.1, seconds - (time.monotonic() - began)))
-
-
-def asks_here(backends: tuple[Backend, ...]) -> tuple[Backend, ...]:
-    """Those of a deployment's backends that this service asks."""
-    return tuple(backend for backend in backends if backend.queue == OURS)

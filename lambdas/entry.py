@@ -15,6 +15,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.parser.models import SqsRecordModel
 
 from escriba.aws.clients import client
+from escriba.aws.ecs import EcsService
 from escriba.aws.events import EventBridgeBus
 from escriba.aws.ledger import DynamoLedger
 from escriba.aws.objects import S3ObjectStore
@@ -156,4 +157,5 @@ def compose(settings: Settings) -> Ports:
         policies=settings.policies,
         backends=settings.backends,
         vision=vision_model,
+        gpu_service=EcsService(client("ecs"), settings.gpu_service) if settings.gpu_service else None,
     )

@@ -43,6 +43,7 @@ INFORMING: tuple[Alarm, ...] = (
         causes="its assembly fails again and again; a queue is stalled; more work than the functions' concurrency can do",
         todo="escriba status says how many there are and which queue holds them; then look at the alarm of that queue",
         faults=("assemble-crashes",),
+        also=("gpu-none-to-rent",),
     ),
     Alarm(
         name="work-resent",

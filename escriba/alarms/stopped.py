@@ -9,7 +9,15 @@ _LETTERS = [queue.dead_letter_name for queue in TOPOLOGY.queues]
 
 
 def stalled(
-    queue: str, function: str, *, faults: tuple[str, ...], also: tuple[str, ...], meaning: str = "", todo: str = "", pages: bool = True
+    queue: str,
+    function: str,
+    *,
+    faults: tuple[str, ...],
+    also: tuple[str, ...],
+    meaning: str = "",
+    causes: str = "",
+    todo: str = "",
+    pages: bool = True,
 ) -> Alarm:
     """The alarm of a queue whose oldest message is old while nothing is completed."""
     return Alarm(
@@ -23,7 +31,7 @@ def stalled(
         period=900,
         unit="s",
         meaning=meaning or f"the oldest message of the {queue} queue is older than 15 minutes, and none has been completed in as long",
-        causes=f"the mapping of {function} is disabled, or {function} is throttled, or fails on every message",
+        causes=causes or f"the mapping of {function} is disabled, or {function} is throttled, or fails on every message",
         todo=todo
         or f"look at the log of {function} and at Lambda's throttles; enable the mapping; the messages wait, nothing is lost for four days",
         faults=faults,

@@ -1,4 +1,4 @@
-"""The alarms of the vision models behind an API: hard pages keep their CPU reading while these are red, so none of them wakes anybody."""
+"""The alarms of the vision models, wherever they run: hard pages keep their CPU reading while these are red, so none of them wakes anybody."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ VISION: tuple[Alarm, ...] = (
         period=1800,
         meaning="a vision backend fails, is too slow or cannot be reached; hard pages keep their CPU reading, DEGRADED",
         causes="the endpoint is down or overloaded; its key has expired; the network between",
-        todo="the log of read_with_api names the backend and what it answered; take it out with paused = true while it is mended",
-        faults=("vision-failing", "vision-hanging", "vision-absent"),
+        todo="the log of read_with_api, or of the GPU service's worker, names the backend and what it answered; take one that is not your own out with paused = true while it is mended",
+        faults=("vision-failing", "vision-hanging", "vision-absent", "gpu-server-dies"),
     ),
     Alarm(
         name="vision-refused",

@@ -21,7 +21,7 @@ _THROTTLED = {
     "503",
 }
 _CONFLICT = {"TransactionConflictException", "OperationAborted"}
-_NOT_FOUND = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
+_NOT_FOUND = {"404", "ClusterNotFoundException", "NoSuchKey", "NoSuchVersion", "NotFound"}
 
 
 @contextmanager

@@ -141,7 +141,14 @@ class _Asking:
                 yield Told(region, reason=LATE)
                 return
             try:
-                answer, picture = self._ask(region, cpu, backend, rung, turn, left)
+                picture = self._drawn(region, model, rung, turn)
+            except RetryableError as error:
+                # Not the backend's fault: no other would be shown a better picture.
+                self._ports.meter.log("warning", "page not drawn", error=type(error).__name__, reason=str(error))
+                yield Told(region, reason=f"no vision reading: {error}")
+                return
+            try:
+                answer = self._ask(region, cpu, backend, rung, picture, left)
             except EngineRejected as error:
                 yield Told(region, reason=str(error))
                 return
@@ -158,12 +165,14 @@ class _Asking:
             yield self._told(region, cpu, backend, parsed, verdict)
             turn = (turn + (parsed.turn if parsed else 0)) % 360
 
-    def _ask(self, region: Region, cpu: Sequence[Block], backend: Backend, rung: Rung, turn: int, left: float) -> tuple[Answer, Picture]:
-        model, vision = models.model(backend.model), self._ports.vision(backend)
+    def _drawn(self, region: Region, model: models.Model, rung: Rung, turn: int) -> Picture:
         number, turned = self._row.first - self._row.offset, (self._page.turned + turn) % 360
         box = region.box if not turn else None  # a box of the page as it was read means nothing on a turned one
         pixels = round(model.rendering.longest_side * rung.size)
-        picture = self._ports.reader.render(self._path, self._policy, number, pixels, turned=turned, box=box)
+        return self._ports.reader.render(self._path, self._policy, number, pixels, turned=turned, box=box)
+
+    def _ask(self, region: Region, cpu: Sequence[Block], backend: Backend, rung: Rung, picture: Picture, left: float) -> Answer:
+        model, vision = models.model(backend.model), self._ports.vision(backend)
         question = Question(
             model=model.served_as(backend.served_as),
             prompt=model.prompt,
@@ -179,7 +188,7 @@ class _Asking:
         self._count("VisionPixels", question.pixels)
         self._count("VisionTokens", answer.prompt_tokens + answer.answer_tokens)
         self._count("VisionSeconds", answer.seconds)
-        return answer, picture
+        return answer
 
     def _bound(self, region: Region, cpu: Sequence[Block], backend: Backend, left: float) -> int:
         """Tokens; what CPU OCR hardly saw may be of any length."""

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "make deploy": "it needs an account",
     "make cdk DO=bootstrap": "it needs an account",
     'make cdk DO="destroy --all --context stage=dev"': "it needs an account",
+    'make cdk DO="destroy Gpu --context stage=dev"': "it needs an account",
     ".venv/bin/escriba models mirror olmocr-2-7b-fp8 --to s3://my-weights/ocr": "it needs the hub; tests/contract/test_models_mirror.py has one",
     "make check": "make test runs it before this test",
     ".venv/bin/python -m pytest tests/contract/test_engines.py -q --no-cov": "make test runs that suite",

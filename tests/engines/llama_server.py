@@ -1,7 +1,8 @@
-"""llama.cpp's server with the tiny vision model, as a process: `python -m tests.engines.llama_server PORT KEY`; it ends with its standard input."""
+"""llama.cpp's server with the tiny vision model, as a process: `python -m tests.engines.llama_server PORT KEY`; it ends with its standard input, unless told to `stay`."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -31,4 +32,6 @@ def parameters(port: int, key: str) -> xllamacpp.CommonParams:
 
 if __name__ == "__main__":
     server = xllamacpp.Server(parameters(int(sys.argv[1]), sys.argv[2]))
+    if "stay" in sys.argv:
+        signal.pause()
     sys.stdin.read()

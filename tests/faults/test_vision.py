@@ -76,6 +76,22 @@ def test_without_a_backend_a_hard_page_says_so() -> None:
         assert document["pages"][2]["reason"] == found[2].reason
 
 
+def test_a_page_that_cannot_be_drawn_keeps_its_cpu_reading() -> None:
+    """The reader dies over the picture: that is no failure of the backend, and the page waits for nobody."""
+    model = ObedientVision()
+    with pipeline(vision=model) as made:
+
+        def render(*_: Any, **__: Any) -> Any:
+            raise EngineUnavailable("the reader's process was killed by signal 9")
+
+        made.ports.reader.render = render  # type: ignore[method-assign]
+        _, found, _ = read(made, policy='[vision]\nurgency = "batch"')
+        assert (found[2].state, found[2].engine) == ("DEGRADED", "rapidocr")
+        assert "killed by signal 9" in found[2].reason
+        assert not model.asked
+        assert counted(made, "VisionFailures") == 0
+
+
 def test_the_owner_may_do_without() -> None:
     """`vision.enabled = false`: nothing is asked, and nothing is DEGRADED for want of it."""
     model = ObedientVision()

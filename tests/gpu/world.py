@@ -155,10 +155,12 @@ class Running:
         self.process.send_signal(signal.SIGTERM)
 
 
-def worker(made: World, settings: ServiceSettings, *, python: Sequence[str] = (), log: Path | None = None) -> Running:
+def worker(made: World, settings: ServiceSettings, *, python: Sequence[str] = (), log: Path | None = None, covered: bool = True) -> Running:
     """Start the service's own main."""
     place = log or Path(tempfile.mkstemp(prefix="gpu-worker-", suffix=".log")[1])
-    environment: Mapping[str, str] = {**os.environ, **made.environment, **settings.to_env()}
+    # What is killed cannot say what it covered, and costs twice as much while it tries to.
+    here = {name: value for name, value in os.environ.items() if not name.startswith("COV") or covered}
+    environment: Mapping[str, str] = {**here, **made.environment, **settings.to_env()}
     with place.open("ab") as out:
         process = subprocess.Popen(
             [*(python or [sys.executable]), "-m", "gpu_service"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,20 +29,31 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
     return template
 
 
+def all_templates(out: Path, **context: Any) -> dict[str, Template]:
+    """Every stack's, by its name."""
+    build({**NO_BUNDLING, **context}, str(out)).synth()
+    return {path.name.removesuffix(".template.json"): json.loads(path.read_text()) for path in out.glob("*.template.json")}
+
+
 @pytest.fixture(scope="session")
-def dev(synthesise: Synthesise) -> Template:
-    return synthesise(stage="dev")
+def dev_stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+    """Every template of a stage for which nothing was set."""
+    return all_templates(tmp_path_factory.mktemp("cdk"), stage="dev")
 
 
-PROD = {"stage": "prod", "architecture": "arm64", "alarm_email": "ops@example.org"}
+@pytest.fixture(scope="session")
+def dev(dev_stacks: dict[str, Template]) -> Template:
+    return dev_stacks["Core"]
+
+
+PROD = {"stage": "prod", "architecture": "arm64", "alarm_email": "ops@example.org", "gpu": {"model": "olmocr-2-7b-fp8"}}
+"""A stage with everything there is; dev has neither alarms nor a GPU service."""
 
 
 @pytest.fixture(scope="session")
 def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
-    """Every template of a stage that has alarms, by its stack."""
-    out = tmp_path_factory.mktemp("cdk")
-    build({**NO_BUNDLING, **PROD}, str(out)).synth()
-    return {name: json.loads((out / f"{name}.template.json").read_text()) for name in ("Core", "Observability")}
+    """Every template of a stage that has alarms and a GPU service, by its stack."""
+    return all_templates(tmp_path_factory.mktemp("cdk"), **PROD)
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +65,12 @@ def prod(stacks: dict[str, Template]) -> Template:
 def watch(stacks: dict[str, Template]) -> Template:
     """The Observability template."""
     return stacks["Observability"]
+
+
+@pytest.fixture(scope="session")
+def gpu(stacks: dict[str, Template]) -> Template:
+    """The Gpu template."""
+    return stacks["Gpu"]
 
 
 def of_type(template: Template, kind: str) -> Found:
@@ -70,6 +88,8 @@ def filled(template: Template, value: Any) -> Any:
             filling = ("arn:aws:x:eu-west-1:123456789012:" if attribute == "Arn" else "") + _reference(template, name)
         case {"Fn::Join": [str(glue), list(parts)]}:
             filling = glue.join(filled(template, part) for part in parts)
+        case {"Fn::ImportValue": str(export)}:
+            filling = export.partition(":")[2]  # its name holds the logical name of what another stack exports
         case {"Fn::Sub": str(text)}:
             filling = text
         case dict():

@@ -53,7 +53,8 @@ def test_every_queue_has_its_dead_letters(dev: Template) -> None:
         assert allowed["redrivePermission"] == "byQueue"
         assert [arn.rpartition(":")[2] for arn in allowed["sourceQueueArns"]] == [f"escriba-dev--{name}"]
         assert (source["MessageRetentionPeriod"], dead["MessageRetentionPeriod"]) == (345_600, 1_209_600)
-    assert all(queue["VisibilityTimeout"] >= 6 * timeouts[name] for name, queue in queues.items())
+    assert all(queues[name]["VisibilityTimeout"] >= 6 * timeout for name, timeout in timeouts.items())
+    assert queues.keys() - timeouts.keys() == {"vision"}  # whose reader says every so often that it is still at it
     assert not any("FifoQueue" in queue for queue in queues.values())
 
 
@@ -108,7 +109,7 @@ def test_every_name_carries_its_stage(dev: Template, prod: Template) -> None:
         }
         for template in (dev, prod)
     ]
-    assert len(names[0]) == 13
+    assert len(names[0]) == 15
     assert names[0] == {name.replace("prod", "dev") for name in names[1]}
     assert all("escriba-dev" in name for name in names[0])
 

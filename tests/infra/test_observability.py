@@ -13,7 +13,7 @@ from escriba.topology import TOPOLOGY
 from tests.infra.conftest import PROD, Synthesise, Template, of_type
 
 OWNED_BY_AWS = {
-    "AWS/SQS": {"ApproximateAgeOfOldestMessage", "NumberOfMessagesDeleted"},
+    "AWS/SQS": {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible", "NumberOfMessagesDeleted"},
     "AWS/Lambda": {"Duration", "Errors", "Throttles"},
     "AWS/DynamoDB": {"ReadThrottleEvents", "WriteThrottleEvents"},
 }

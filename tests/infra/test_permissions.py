@@ -83,6 +83,24 @@ def test_every_wildcard_has_its_reason(dev: Template, prod: Template) -> None:
     assert not any("ManagedPolicyArns" in role or "Policies" in role for role in of_type(dev, "IAM::Role").values())
 
 
+def test_every_wildcard_of_the_gpu_stack_has_its_reason(gpu: Template) -> None:
+    """These and no others; on everything a role may only ask for leave to pull, send traces, and, as an instance, find ECS."""
+    weights = next(iter({shown for _, _, shown in wildcards(gpu) if "/weights/" in shown}))
+    assert wildcards(gpu) == {
+        ("IAM::Policy", "Allow", "bucket/originals/*"),  # as in the Core stack
+        ("IAM::Policy", "Allow", "bucket/readings/*"),
+        ("IAM::Policy", "Allow", weights),  # the files of one pinned revision
+        ("IAM::Policy", "Allow", "bucket/escriba-prod/*"),  # tasks of this cluster, of which it says that they are busy
+        ("IAM::Policy", "Allow", "*"),
+    }
+    everything = [statement["Action"] for kind, statement in statements(gpu) if kind == "IAM::Policy" and statement["Resource"] == "*"]
+    assert sorted(everything, key=str) == [["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "ecr:GetAuthorizationToken"]
+    inline = [s for role in of_type(gpu, "IAM::Role").values() for p in role.get("Policies", ()) for s in p["PolicyDocument"]["Statement"]]
+    assert [statement["Action"] for statement in inline if statement["Resource"] == "*"] == ["ecs:DiscoverPollEndpoint"]
+    managed = [filled(gpu, arn) for role in of_type(gpu, "IAM::Role").values() for arn in role.get("ManagedPolicyArns", ())]
+    assert managed == ["arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForManagedInstances"]
+
+
 def test_tracing_and_the_age_of_queues_alone_are_granted_on_everything(dev: Template) -> None:
     """The one resource `*` of a role is the tracing's, and the reconciler's who asks CloudWatch."""
     broad = [statement["Action"] for kind, statement in statements(dev) if kind == "IAM::Policy" and statement["Resource"] == "*"]

@@ -72,6 +72,12 @@ def test_the_template_is_the_topology(dev: Template, prod: Template) -> None:
     assert len(of_type(dev, "Lambda::EventSourceMapping")) == 9
 
 
+def test_what_measures_a_service_comes_with_it(dev: Template, gpu: Template) -> None:
+    """The Gpu stack has this one function as the topology says, the Core stack none of it, and neither queues of its own."""
+    assert topology_of(gpu) == (set(), {service.measured for service in TOPOLOGY.services})
+    assert not {service.measured.name for service in TOPOLOGY.services} & {function.name for function in topology_of(dev)[1]}
+
+
 def _set(kind: str, number: int, *path: str, to: Any) -> Callable[[Template], None]:
     def change(template: Template) -> None:
         place = list(of_type(template, kind).values())[number]

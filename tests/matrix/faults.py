@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from escriba.alarms import TABLE
 from escriba.errors import Conflict, EngineTimeout, EngineUnavailable, RetryableError, Throttled
 from escriba.local.dispatcher import NeverReturned
 from escriba.memory.ledger import MemoryLedger
-from tests.matrix.world import MINUTE, World
+from tests.matrix.world import MINUTE, SERVICE, World
 
 Heal = Callable[[], None]
 NONSENSE = "Era uma vez um gato que tocava piano e falava com toda a gente da rua, e ninguem lhe respondia. " * 3
@@ -24,7 +25,7 @@ class Fault:
     """`minutes` it lasts; `redriven` when its victims need the documented redrive; `every` how often something is uploaded meanwhile.
 
     `cap` is how often a page may be read at most; `upload` what comes in instead of the ordinary documents; `honest` false where the
-    ledger itself is broken on purpose.
+    ledger itself is broken on purpose; `gpu` where the GPU service reads the hard pages.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Fault:
     upload: Callable[[World], object] | None = None
     cap: int = 3
     honest: bool = True
+    gpu: bool = False
 
 
 class Faulty:
@@ -246,6 +248,49 @@ def vision(mood: Exception | str) -> Callable[[World], Heal]:
     return begin
 
 
+def gpu_none_to_rent(world: World) -> Heal:
+    """Those that ran are taken back, and no others are to be had: the service stays at zero while pages wait."""
+    world.fleet.rentable = 0
+    for task in list(world.fleet.fleet):
+        world.fleet.lose(task)
+    return lambda: setattr(world.fleet, "rentable", SERVICE.max_tasks)
+
+
+def gpu_reads_nothing(world: World) -> Heal:
+    """Tasks run, and their server never comes up."""
+    world.fleet.reading = False
+    return lambda: setattr(world.fleet, "reading", True)
+
+
+def _now_and_then(world: World, action: Callable[[], object], every: float) -> Heal:
+    """Do something every so often, until it is healed."""
+    on = [True]
+
+    def again() -> None:
+        if on:
+            action()
+            world.simulation.at(every, again)
+
+    again()
+    return on.clear
+
+
+def gpu_spot_loss(world: World) -> Heal:
+    """Every ten minutes whatever runs is taken back, by turns with notice and without; others take its place after a cold start."""
+    notice = itertools.cycle((True, False))
+    return _now_and_then(world, lambda: [world.fleet.lose(task, notice=next(notice)) for task in list(world.fleet.fleet)], 10 * MINUTE)
+
+
+def gpu_server_dies(world: World) -> Heal:
+    """Every ten minutes the server is gone for three: what it was asked fails, and comes back."""
+
+    def die() -> None:
+        world.vision.mood = EngineUnavailable("the vision endpoint cannot be reached")
+        world.simulation.at(3 * MINUTE, lambda: setattr(world.vision, "mood", None))
+
+    return _now_and_then(world, die, 10 * MINUTE)
+
+
 FAULTS = (
     Fault("event-never-delivered", event_never_delivered, minutes=30),
     Fault("split-crashes", split_crashes, redriven=True),
@@ -278,4 +323,8 @@ FAULTS = (
     Fault("vision-absent", vision(EngineUnavailable("the vision endpoint cannot be reached"))),
     Fault("vision-nonsense", vision(NONSENSE)),
     Fault("vision-mapping-disabled", disabled("read_with_api")),
+    Fault("gpu-none-to-rent", gpu_none_to_rent, gpu=True),
+    Fault("gpu-reads-nothing", gpu_reads_nothing, gpu=True),
+    Fault("gpu-spot-loss", gpu_spot_loss, gpu=True),
+    Fault("gpu-server-dies", gpu_server_dies, gpu=True),
 )

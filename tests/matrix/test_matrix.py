@@ -66,3 +66,21 @@ def test_a_healthy_day_is_quiet() -> None:
         assert set(here.reader.reads_of.values()) == {1}
         assert here.violations == []
         assert not [fields for _, event, fields in here.meter.events if event.endswith("sent again")]
+
+
+def test_a_healthy_day_of_the_gpu_service_is_quiet() -> None:
+    """A stream, a burst, an idle night and a single document: no alarm, every hard page read by it and once, and at the end it is gone."""
+    with world(gpu=True) as here:
+        began = here.simulation.now
+        for hours, every, burst in ((2, 300, 0), (1, 600, 60), (4, 0, 0), (2, 0, 1)):
+            for _ in range(burst):
+                here.upload("thhho")
+            if every:
+                here.stream(hours * HOUR, every)
+            else:
+                here.simulation.run(hours * HOUR)
+        assert [change for alarm in ALARMS for change in changes(alarm, here.store, began + 2 * HOUR, here.simulation.now)] == []
+        assert {document.state for document in here.documents() if document} == {"DONE"}
+        assert here.fleet.read_pages == len(here.vision.asked) > 180
+        assert (here.fleet.wanted, here.fleet.fleet, here.fleet.killed) == (0, [], 0)
+        assert here.violations == []

@@ -13,6 +13,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from escriba.alarms import ALARMS, OURS, TABLE
 from escriba.aws.clients import client
 from escriba.errors import EngineUnavailable
+from escriba.memory.service import MemoryService
+from lambdas import measure_gpu_service
 from tests.matrix.faults import ATTEMPTS, FAULTS, NONSENSE, Heal, poison_page
 from tests.matrix.moto_world import moto_world
 from tests.matrix.trace import faults_found, run_through
@@ -90,6 +92,9 @@ def test_every_alarmed_metric_of_ours_is_emitted() -> None:
             here.upload("h")
             here.simulation.run(15 * MINUTE)
         heal()
+        here.put_on(gpu_service=MemoryService(wanted=1, running=1))  # test_service.py asks moto's ECS
+        measure_gpu_service.handler({}, None)
+        here.simulation.run(MINUTE)
         wanted = {
             (metric.namespace, metric.name, metric.dimensions)
             for alarm in ALARMS

@@ -38,8 +38,9 @@ class Trace:
 @cache
 def trace(name: str) -> Trace:
     """The fault's trace on the in-memory adapters, made once a process."""
-    with world() as here:
-        return run_through(next(fault for fault in FAULTS if fault.name == name), here)
+    fault = next(fault for fault in FAULTS if fault.name == name)
+    with world(gpu=fault.gpu) as here:
+        return run_through(fault, here)
 
 
 def run_through(fault: Fault, here: World, after: float = AFTER) -> Trace:

@@ -12,25 +12,30 @@ from tempfile import TemporaryDirectory
 from msgspec.structs import replace as replaced
 
 from escriba.alarms import OURS
+from escriba.alarms.scaling import scalings
 from escriba.conservation import conservation_violation
 from escriba.document import Page, Route
-from escriba.errors import EngineOutOfMemory, EngineTimeout
+from escriba.errors import EngineOutOfMemory, EngineTimeout, EscribaError
 from escriba.identity import job_id, parse_upload_key, upload_key
 from escriba.ledger import DocumentRow
+from escriba.local.fleet import Fleet
 from escriba.local.in_memory import InMemoryPipeline
 from escriba.local.metrics import MeasuringMeter, MetricStore
 from escriba.local.simulation import Simulation
 from escriba.memory.clock import ManualClock
 from escriba.memory.objects import MemoryObjectStore
-from escriba.messages import object_created
+from escriba.messages import VisionRequested, decode, object_created
 from escriba.policy import Policy
 from escriba.ports import Delivery, Ports, Rejection
 from escriba.stages import canary
+from escriba.stages.measure_gpu_service import measure_gpu_service
+from escriba.stages.read_vision import read_vision
 from escriba.stages.redrive import Wanted, plan, redrive
 from escriba.topology import TOPOLOGY, FunctionSpec
 from tests.faults.harness import OWN, ObedientReader, ObedientVision
 
 MINUTE, HOUR = 60.0, 3600.0
+SERVICE = TOPOLOGY.services[0]
 EVERY = 300.0
 """Seconds between two uploads of the ordinary stream."""
 SECONDS = {"split_document": 3.0, "assemble_document": 4.0, "quarantine": 0.2, "read_with_api": 8.0, "reconcile": 2.0, "canary": 1.0}
@@ -74,12 +79,17 @@ class CountingReader(ObedientReader):
         return [replaced(a, state="DEGRADED", reason="low confidence") if isinstance(a, Page) else a for a in answers]
 
 
-class World:
-    """One pipeline with its clock, its metrics and its uploads."""
+GPU = OWN.model_copy(update={"name": "gpu-service", "queue": "vision", "start_seconds": SERVICE.start})
 
-    def __init__(self, scratch: Path) -> None:
+
+class World:
+    """One pipeline with its clock, its metrics and its uploads; with `gpu` the GPU service reads its hard pages, and not a function."""
+
+    def __init__(self, scratch: Path, *, gpu: bool = False) -> None:
         self.clock, self.store, self.reader, self.vision = ManualClock(), MetricStore(), CountingReader(), ObedientVision()
         self._make(scratch)
+        if gpu:
+            self._rent()
         self.simulation.on_minute.append(self._check_conservation)
         self.slow = 1.0
         self.ocr_seconds = OCR_SECONDS
@@ -98,6 +108,24 @@ class World:
         handlers = self.pipeline.handlers()
         handlers["canary"] = self.pipeline.scheduled(lambda ports: canary.sing(ports, {"digital": _says("t"), "scanned": _says("o")}))
         self.simulation = Simulation(TOPOLOGY, self.pipeline.queues, handlers, self.clock, self.store, self._duration)
+
+    def _rent(self) -> None:
+        self.fleet = Fleet(self.simulation, SERVICE, scalings(SERVICE), self._measure, read=self._read_hard)
+        # Pages that may wait: the others never go to a model that has yet to start.
+        patient = Policy.model_validate({"name": "default", "vision": {"urgency": "batch"}})
+        self.put_on(backends=(GPU,), gpu_service=self.fleet, policies={patient.name: patient})
+
+    def _measure(self) -> None:
+        measure_gpu_service(self.ports)
+
+    def _read_hard(self, delivery: Delivery) -> bool:
+        message = decode(delivery.body)
+        assert isinstance(message, VisionRequested)
+        try:
+            read_vision(message, self.pipeline._worker_ports())
+        except EscribaError:
+            return False
+        return True
 
     @property
     def ports(self) -> Ports:
@@ -189,7 +217,7 @@ def _says(route: str) -> Callable[[str], bytes]:
 
 
 @contextmanager
-def world() -> Iterator[World]:
+def world(*, gpu: bool = False) -> Iterator[World]:
     """A world of its own."""
     with TemporaryDirectory() as name:
-        yield World(Path(name))
+        yield World(Path(name), gpu=gpu)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from cdk.deployment import ROOT
 from tests.packages import environment
 from tests.packages.cloud import Cloud, cloud
 
@@ -46,3 +49,16 @@ def installed(bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed
 def aws(_no_account: None, tmp_path: Path) -> Iterator[Cloud]:
     with cloud(tmp_path) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def checkout(bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is under version control, the images' locks as this interpreter can take them."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy / name)
+    for name in ("lambdas/requirements/ocr.txt", "gpu_service/requirements.txt"):
+        lock, _ = environment.lock_for(bare, ROOT / name)
+        (copy / name).write_text(lock)
+    return copy

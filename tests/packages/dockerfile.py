@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.packages.environment import surroundings
 
-_INSIDE = re.compile(r"(?<![\w./-])/(?=(?:var/task|tmp|source)\b)")
+_INSIDE = re.compile(r"(?<![\w./-])/(?=(?:var/task|tmp|source|cache)\b)")
 """The folders of the image that steps name; they are looked for under the stage's own root."""
 _OUTSIDE = re.compile(r"(?<![\w./-])/\w")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -35,31 +34,21 @@ IMAGE_LIMIT = 10_000
 
 
 @pytest.fixture(scope="session")
-def checkout(bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what is under version control, the image's lock as this interpreter can take it."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, copy / name)
-    lock, _ = environment.lock_for(bare, environment.LOCKS / "ocr.txt")
-    (copy / "lambdas" / "requirements" / "ocr.txt").write_text(lock)
-    return copy
-
-
-@pytest.fixture(scope="session")
 def image(checkout: Path, bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     return replay(DOCKERFILE, checkout, tmp_path_factory.mktemp("image"), bare)
 
 
 def test_every_dockerfile_is_pinned_and_gives_up_root() -> None:
-    """There is one; its base is an exact version of the zips' Python, and it ends as somebody else than root."""
+    """There are two; the base of each is an exact version of the zips' Python, and it ends as somebody else than root."""
     listed = subprocess.run(["git", "ls-files", "*Dockerfile*"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert [ROOT / name for name in listed if not name.endswith(".py")] == [DOCKERFILE]
-    told = steps(DOCKERFILE.read_text())
-    [base] = [rest.removeprefix("PYTHON=") for word, rest in told if word == "ARG"]
-    assert re.fullmatch(rf"python:{re.escape(packages.PYTHON)}\.\d+-slim-\w+", base)
-    assert [rest.split()[0] for word, rest in told if word == "FROM"] == ["${PYTHON}", "${PYTHON}"]
-    assert [rest for word, rest in told if word == "USER"] == ["nobody"]
+    found = [ROOT / name for name in listed if not name.endswith(".py")]
+    assert found == [ROOT / "gpu_service" / "Dockerfile", DOCKERFILE]
+    for dockerfile in found:
+        told = steps(dockerfile.read_text())
+        [base] = [rest.removeprefix("PYTHON=") for word, rest in told if word == "ARG"]
+        assert re.fullmatch(rf"python:{re.escape(packages.PYTHON)}\.\d+-slim-\w+", base)
+        assert [rest.split()[0] for word, rest in told if word == "FROM"] == ["${PYTHON}", "${PYTHON}"]
+        assert [rest for word, rest in told if word == "USER"] == ["nobody"]
 
 
 def test_its_size_is_within_limits(image: Stage, bare: Path, record_property: Figure) -> None:

@@ -19,9 +19,9 @@ OUTPUTS = {"chunks.jsonl", "document.json", "document.md", "document.pdf", "docu
 
 
 def test_every_zip_is_here() -> None:
-    """The four functions below are all that go as zips."""
-    zips = {"quarantine", "assemble_document", "reconcile", "canary"}
-    assert {function.name for function in TOPOLOGY.functions} - packages.IMAGED == zips
+    """The five functions below are all that go as zips."""
+    zips = {"quarantine", "assemble_document", "reconcile", "canary", "measure_gpu_service"}
+    assert {function.name for function in TOPOLOGY.all_functions()} - packages.IMAGED == zips
 
 
 def test_quarantine_records_what_was_lost(aws: Cloud, installed: Installed, bare: Path) -> None:
@@ -66,6 +66,12 @@ def test_the_canary_draws_and_sends_its_documents(aws: Cloud, installed: Install
     assert [upload.key.rpartition("/")[2].partition("-")[0] for upload in sent] == ["digital", "scanned"]
     begun = [aws.ports.inbox.get(upload.key, version=upload.version)[:4] for upload in sent]
     assert begun == [b"%PDF", b"\x89PNG"]
+
+
+def test_measuring_needs_a_service(aws: Cloud, installed: Installed, bare: Path) -> None:
+    """It starts with its own packages alone, and says what it was not told."""
+    with pytest.raises(AssertionError, match="set ESCRIBA_GPU_SERVICE to CLUSTER/SERVICE"):
+        environment.invoke(bare, installed("measure_gpu_service"), "lambdas.measure_gpu_service.handler", scheduled(), aws.environment())
 
 
 def scheduled() -> object:

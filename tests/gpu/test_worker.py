@@ -1,0 +1,237 @@
+"""The worker on queues in memory: what it takes it answers or gives back, and a page waits for a server that fails."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from escriba.errors import EngineUnavailable
+from escriba.identity import policy_key
+from escriba.local.in_memory import InMemoryPipeline
+from escriba.memory.clock import SystemClock
+from escriba.policy import parse_policy
+from escriba.ports import Ports
+from escriba.vision import Answer, Question
+from gpu_service.admission import Admission
+from gpu_service.worker import Limits, Worker, work
+from tests.faults.harness import OWN, ObedientVision, document_of, made_up, outputs, pipeline, run
+
+OURS = OWN.model_copy(update={"name": "gpu", "queue": "vision"})
+API = OWN.model_copy(update={"name": "api", "model": "qwen3-vl-8b", "usd_per_page": 0.01})
+QUICK = Limits(ahead=1, most=8, stop=5.0, visibility=30.0, poll=0)
+
+
+@contextmanager
+def escalated(
+    routes: str = "hth", model: ObedientVision | None = None, *, backends: tuple[object, ...] = (OURS,), policy: str = ""
+) -> Iterator[tuple[InMemoryPipeline, str]]:
+    """A document whose hard pages have come as far as the vision queue; the job."""
+    with pipeline(vision=model or ObedientVision(), backends=backends) as made:  # type: ignore[arg-type]
+        if policy:
+            made.ports.results.put(policy_key("default"), parse_policy(policy).model_dump_json().encode())
+        job = made.upload("hard.pdf", made_up(routes))
+        handlers = made.handlers()
+        from tests.faults.test_vision import deliver
+
+        deliver(made, handlers, "split_document", "intake")
+        while made.queues["pages"].depth().visible:
+            deliver(made, handlers, "recognise_pages", "pages")
+        assert made.queues["vision"].depth().visible == routes.count("h")
+        yield made, job
+
+
+@contextmanager
+def working(made: InMemoryPipeline, *, ready: object = None, limits: Limits = QUICK) -> Iterator[Worker]:
+    """A worker that runs while the context lasts."""
+    worker = Worker(made.ports, Admission(2, line=8), ready or (lambda: True), limits=limits)  # type: ignore[arg-type]
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.leave()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def own_ports(made: InMemoryPipeline) -> Ports:
+    return replace(made.ports, scratch=Path(tempfile.mkdtemp(dir=made.ports.scratch)))
+
+
+def until(true: object, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:  # type: ignore[operator]
+        time.sleep(0.01)
+    assert true()  # type: ignore[operator]
+
+
+def test_hard_pages_go_to_the_service_and_are_read_there() -> None:
+    """They wait in the vision queue, the worker reads them, and the document is whole."""
+    model = ObedientVision()
+    with escalated(model=model) as (made, job):
+        with working(made):
+            until(lambda: document_of(made, job).waiting == 0)
+        assert made.queues["vision"].depth().total == 0
+        run(made)
+        document = document_of(made, job)
+        assert (document.state, document.done, document.current) == ("DONE", 3, 1)
+        assert len(model.asked) == 2
+        assert "document.json" in outputs(made, job)
+
+
+def test_a_page_waits_for_our_own_server() -> None:
+    """It fails: the message is seen again soon, the page still waits, nothing is counted against it."""
+    model = ObedientVision()
+    model.mood = EngineUnavailable("gone")
+    with escalated("h", model) as (made, job):
+        [delivery] = made.queues["vision"].receive(1)
+        assert 0 < work(delivery, own_ports(made)) < 30
+        [row] = made.ports.ledger.pages(document_of(made, job).document_id)
+        assert (row.state, row.attempts) == ("WAITING", 0)
+        made.ports.clock.sleep(121)
+        work(delivery, own_ports(made))  # no longer than its owner's patience
+        [row] = made.ports.ledger.pages(document_of(made, job).document_id)
+        assert row.state == "DEGRADED"
+
+
+def test_a_page_that_is_not_believed_goes_on_to_the_next_queue() -> None:
+    """Our own model is refused, the API's is asked; how long the page has waited is not forgotten on the way."""
+    model = ObedientVision()
+    with escalated("h", model, backends=(OURS, API), policy="[vision]\nattempts = 1") as (
+        made,
+        job,
+    ):
+        document = document_of(made, job)
+        [before] = made.ports.ledger.pages(document.document_id)
+        made.ports.clock.sleep(7)
+        model.mood = "something else altogether"
+        [delivery] = made.queues["vision"].receive(1)
+        assert work(delivery, own_ports(made)) < 0
+        [row] = made.ports.ledger.pages(document.document_id)
+        assert (row.queue, row.state, row.escalated_at) == ("vision-api", "WAITING", before.escalated_at)
+        model.mood = None
+        made.queues["vision"].delete(delivery.receipt)
+        run(made)
+        [row] = made.ports.ledger.pages(document.document_id)
+        assert (row.state, row.engine) == ("DONE", "qwen3-vl-8b")
+
+
+def test_after_the_last_queue_the_cpu_reading_stands() -> None:
+    """Nobody is left to ask: DEGRADED, once, without going round."""
+    model = ObedientVision()
+    model.mood = "something else altogether"
+    with escalated("h", model, backends=(OURS, API), policy="[vision]\nattempts = 1") as (made, job):
+        [delivery] = made.queues["vision"].receive(1)
+        assert work(delivery, own_ports(made)) < 0
+        made.queues["vision"].delete(delivery.receipt)
+        run(made)
+        assert document_of(made, job).degraded == 1
+        assert len(model.asked) == 2
+
+
+class Slow(ObedientVision):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = threading.Event()
+
+    def ask(self, question: Question, seconds: float) -> Answer:
+        answer = super().ask(question, seconds)
+        assert self.may_answer.wait(20)
+        return answer
+
+
+def test_who_leaves_finishes_what_it_has_begun() -> None:
+    """SIGTERM in the middle of two pages: no more are taken, both are read, their messages are gone."""
+    model = Slow()
+    with escalated("hhhhhh", model) as (made, job):
+        with working(made) as worker:
+            until(lambda: len(model.asked) == 2)
+            until(lambda: worker.held == 3)  # two are asked, one is ready
+            worker.leave()
+            time.sleep(0.1)
+            model.may_answer.set()
+        assert document_of(made, job).done == 3
+        assert made.queues["vision"].depth().visible == 3
+        assert made.queues["vision"].depth().in_flight == 0
+
+
+def test_what_cannot_be_finished_is_given_back_at_once() -> None:
+    """The server hangs and the time is up: the messages are visible again without waiting for their timeout."""
+    model = Slow()
+    with escalated("hh", model) as (made, job):
+        with working(made, limits=replace(QUICK, stop=0.2)) as worker:
+            until(lambda: len(model.asked) == 2)
+            began = time.monotonic()
+            worker.leave()
+            until(lambda: made.queues["vision"].depth().visible == 2, 5)
+            assert time.monotonic() - began < 3
+            model.may_answer.set()
+        assert document_of(made, job).state == "READING"
+
+
+def test_nothing_is_taken_while_the_server_is_away() -> None:
+    """No receive is burned on a page that nobody could read."""
+    well = threading.Event()
+    with escalated("h") as (made, job), working(made, ready=well.is_set):
+        time.sleep(0.2)
+        assert made.queues["vision"].depth().visible == 1
+        well.set()
+        until(lambda: document_of(made, job).waiting == 0)
+
+
+def test_messages_stay_hidden_while_they_are_worked_on() -> None:
+    """Longer than the queue hides them: the heartbeat hides them anew, and nobody else receives them."""
+    model = Slow()
+    with escalated("h", model) as (made, _):
+        object.__setattr__(made.ports, "clock", SystemClock())
+        queue = made.queues["vision"]
+        queue._clock = SystemClock()  # type: ignore[attr-defined]
+        for message in queue._messages.values():  # type: ignore[attr-defined]
+            message.visible_at = 0.0
+        queue._spec = replace(queue._spec, visibility=1.0)  # type: ignore[attr-defined]
+        with working(made, limits=replace(QUICK, visibility=1.0)):
+            until(lambda: len(model.asked) == 1)
+            end = time.monotonic() + 2.5
+            while time.monotonic() < end:
+                assert queue.receive(1) == []
+                time.sleep(0.05)
+            model.may_answer.set()
+            until(lambda: queue.depth().total == 0)
+
+
+def test_a_message_that_nobody_understands_is_left_for_the_dead_letters() -> None:
+    """It is never deleted, and says so once a receive."""
+    with escalated("h") as (made, job):
+        made.queues["vision"].send(["{}"])
+        with working(made):
+            until(lambda: document_of(made, job).waiting == 0)
+            until(lambda: made.ports.meter.counts["MessagesFailed"] >= 1)  # type: ignore[attr-defined]
+        assert made.queues["vision"].depth().total == 1
+
+
+def test_a_page_that_fails_itself_is_given_up_after_three_failures() -> None:
+    """A defect of ours on one page: its message ends among the dead letters, from where its CPU reading is kept."""
+
+    class Broken(ObedientVision):
+        def ask(self, question: Question, seconds: float) -> Answer:
+            raise RuntimeError
+
+    with escalated("h", Broken()) as (made, _):
+        [delivery] = made.queues["vision"].receive(1)
+        for _ in range(2):
+            with pytest.raises(RuntimeError):
+                work(delivery, own_ports(made))
+        assert work(delivery, own_ports(made)) < 0
+        assert made.queues["vision-dlq"].depth().visible == 1
+        made.queues["vision"].delete(delivery.receipt)
+        run(made)
+        assert made.queues["vision-dlq"].depth().total == 0
