@@ -11,10 +11,14 @@ import json
 import resource
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+
+from tests.engines.servers import HERE, Server, free_port, started
 
 TOKENS, TOGETHER = 256, 16
 MATTER = "---\nprimary_language: en\nis_rotation_valid: True\nrotation_correction: 0\nis_table: False\nis_diagram: False\n---\n"
@@ -101,9 +105,26 @@ def _event(kind: str, choices: list[dict[str, Any]], tokens: int) -> dict[str, A
 async def _serve(port: int, counting: Counting) -> None:
     runner = web.AppRunner(counting.app(), access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
+    await web.TCPSite(runner, HERE, port, backlog=1024).start()
     await asyncio.to_thread(sys.stdin.read)
     await runner.cleanup()
+
+
+@contextmanager
+def counting_server(directory: Path, seconds: float, keep: Path | None = None) -> Iterator[Server]:
+    """The stand-in for a vision server, in a process of its own."""
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "bench.counting_server",
+        str(port),
+        "--seconds",
+        str(seconds),
+        *(["--keep", str(keep)] if keep else []),
+    ]
+    with started("counting", command, port, directory / f"counting-{port}.log", seconds=20) as server:
+        yield server
 
 
 def main() -> None:

@@ -8,8 +8,6 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from bench.front_load import share
 from bench.hard_pages import MODEL, put_unsent, send, wait_until_read
 from bench.worker_run import settings
 from escriba.backends import OURS, Backend
-from tests.engines.servers import HERE, ROOT, Server, free_port, started
+from tests.engines.servers import HERE, ROOT, Server, free_port
 from tests.gpu.world import World, a_scan, worker
 
 AT_ONCE, LINE = 32, 64  # asked at once; waiting for their turn
@@ -57,23 +55,6 @@ class Account:
     def latency(self, which: str, part: float) -> float:
         """Milliseconds."""
         return 1000 * share(self.told[which], part)
-
-
-@contextmanager
-def counting_server(directory: Path, seconds: float, keep: Path | None = None) -> Iterator[Server]:
-    """The stand-in for a vision server, in a process of its own."""
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "bench.counting_server",
-        str(port),
-        "--seconds",
-        str(seconds),
-        *(["--keep", str(keep)] if keep else []),
-    ]
-    with started("counting", command, port, directory / f"counting-{port}.log", seconds=20) as server:
-        yield server
 
 
 def got(url: str) -> Any:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from bench.closed_loop import Loop, closed_loop
+from bench.counting_server import counting_server
 from bench.front_run import AT_ONCE as FRONT_AT_ONCE
-from bench.front_run import LINE, Account, counting_server, front_run
+from bench.front_run import LINE, Account, front_run
 from bench.hard_pages import HEIGHT, MODEL, TOKENS, WIDTH, a_page
 from bench.measure import row
 from bench.noise import Others, load, machine
+from bench.server_counts import Counts
 from bench.vllm_process import ON_CPU, Vllm
-from bench.worker_run import Costs, metered_worker, settings
+from bench.worker_run import NOWHERE, Costs, against_stand_in, metered_worker, settings
 from gpu_service.vllm_server import Tuning
 from tests.engines.servers import Server
 from tests.gpu.world import World, world
@@ -65,13 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(directory: Path, plan: Plan) -> list[str]:
     """The whole, printed as it goes; a sentence for each must that is missed."""
-    kept = directory / "requests"
-    kept.mkdir()
     pictures = [a_page(n) for n in range(PICTURES)]
-    with counting_server(directory, 0.3, kept) as counting, world(directory, counting.base_url, visibility=_VISIBILITY) as made:
-        quick = _quick(made, counting, directory, plan, pictures)
-        bodies = [path.read_bytes() for path in sorted(kept.iterdir())[-PICTURES * 4 :]]
-        # Another stand-in, so that what it counts is of the front alone.
+    with world(directory, NOWHERE, visibility=_VISIBILITY) as made:
+        quick, bodies = against_stand_in(made, directory, pictures, plan.quick, AT_ONCE)
         with counting_server(directory, 0.4) as behind:
             others = Others()
             account = front_run(made, behind, directory, seconds=plan.front)
@@ -79,18 +75,12 @@ def measure(directory: Path, plan: Plan) -> list[str]:
         vllm, model = Vllm(), directory / "model"
         vllm.make_model(model, "cpu")
         with vllm.served(model, Tuning(max_num_seqs=SEQUENCES, more=ON_CPU), directory / "vllm.log") as server:
-            compared = _Compared(made, server, directory, pictures, sorted(set(bodies)))
+            compared = _Compared(made, server, directory, pictures, bodies)
             compared.run(plan)
             served = vllm.bench_serve(server, model, plan.serve, AT_ONCE, directory / "serve.json")
     compared.show(served)
     _print_costs(quick, compared.costs)
     return [*account.wrong, *compared.wrong]
-
-
-def _quick(made: World, counting: Server, directory: Path, plan: Plan, pictures: Sequence[bytes]) -> Costs:
-    with metered_worker(made, counting.address, settings(counting.address, AT_ONCE), directory) as worker:
-        worker.read(made, PICTURES * 2, pictures)  # everything loaded, every connection open
-        return worker.read(made, plan.quick, pictures)
 
 
 class _Compared:
@@ -138,27 +128,19 @@ class _Leg:
         self._server, self._pages, self._wrong = server, pages, wrong
 
     def __enter__(self) -> Self:
-        self._others, self._before = Others(), _counted(self._server)
+        self._others, self._before = Others(), Counts.of(self._server)
         return self
 
     def __exit__(self, *_: object) -> None:
-        after = _counted(self._server)
+        self._counts = Counts.of(self._server).since(self._before)
         self._cores = self._others.cores()
-        answers, self._asked, self._told = (after[n] - self._before[n] for n in range(3))
-        if answers != self._pages or self._told != self._pages * TOKENS:
-            self._wrong.append(f"a leg of {self._pages} pages made the server give {answers:.0f} answers of {self._told:.0f} tokens in all")
+        answers, told = self._counts.answers, self._counts.told
+        if answers != self._pages or told != self._pages * TOKENS:
+            self._wrong.append(f"a leg of {self._pages} pages made the server give {answers:.0f} answers of {told:.0f} tokens in all")
 
     def show(self, name: str, seconds: float) -> None:
-        tokens = (f"{count / self._pages:.0f}" for count in (self._asked, self._told))
+        tokens = (f"{count / self._pages:.0f}" for count in (self._counts.asked, self._counts.told))
         row(name, f"{self._pages / seconds:.3f}", f"{seconds:.1f}", *tokens, f"{self._cores:.2f}")
-
-
-def _counted(server: Server) -> list[float]:
-    """Answers, prompt tokens and generated tokens since the server's start."""
-    with urllib.request.urlopen(f"{server.address}/metrics", timeout=10) as answer:  # noqa: S310  (our own address)
-        text = answer.read().decode()
-    names = ("request_success_total", "prompt_tokens_total", "generation_tokens_total")
-    return [sum(map(float, re.findall(rf"^vllm:{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.MULTILINE))) for name in names]
 
 
 def _print_costs(quick: Costs, slow: Sequence[Costs]) -> None:

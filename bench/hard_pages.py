@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 import random
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pymupdf
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from escriba.backends import OURS
+from escriba.engines.exchange import request
+from escriba.isolation import IsolatedReader
+from escriba.models import model
 from escriba.policy import parse_policy
 from escriba.ports import Queue
+from escriba.vision import Question
 from tests.gpu.world import World
 
 MODEL = "olmocr-2-7b-fp8"
@@ -41,6 +48,28 @@ def a_page(seed: int) -> bytes:
         page = document.new_page(width=WIDTH * 0.6, height=HEIGHT * 0.6)
         page.insert_image(page.rect, stream=packed.getvalue())
         return bytes(document.tobytes(no_new_id=True))
+
+
+def requests(pictures: Sequence[bytes], side: int) -> list[bytes]:
+    """What a worker would send for these pages, their longer side of so many pixels."""
+    entry, reader, bodies = model(MODEL), IsolatedReader(), []
+    with tempfile.TemporaryDirectory() as name:
+        for n, picture in enumerate(pictures):
+            path = Path(name) / f"{n}.pdf"
+            path.write_bytes(picture)
+            shown = reader.render(path, POLICY, 1, side)
+            question = Question(
+                model=MODEL,
+                prompt=entry.prompt,
+                image=shown.image,
+                pixels=shown.width * shown.height,
+                max_tokens=TOKENS,
+                temperature=entry.sampling.temperature,
+                sampling={"top_p": entry.sampling.top_p, **entry.sampling.extra},
+            )
+            bodies.append(msgspec.json.encode(request(question, "max_tokens", "vllm")))
+    reader.close()
+    return bodies
 
 
 @dataclass

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.counting_server import counting_server
 from bench.hard_pages import MODEL, put_unsent, send, wait_until_read
 from escriba.backends import OURS, Backend
 from gpu_service.settings import ServiceSettings
 from tests.engines.servers import HERE, ROOT
 from tests.gpu.world import World
 
+NOWHERE = "http://127.0.0.1:9/v1"  # for a deployment whose server comes later
 _START, _LEAVE = 60.0, 30.0  # seconds
 PARTS = {"SQS": "sqs", "S3": "s3", "ledger": "ledger", "reader (pipes)": "reader", "telemetry": "telemetry"}
 
@@ -100,9 +102,25 @@ class MeteredWorker:
         return costs(before, after, pages, after["last_answered"] - began)
 
 
-def settings(server: str, at_once: int, *, front_port: int = 0, line: int = 256) -> ServiceSettings:
-    """A worker that asks so many questions at once, no fewer and no more."""
-    return ServiceSettings(server=server, at_once=at_once, at_once_most=at_once, ahead=4, line=line, front_host=HERE, front_port=front_port)
+def against_stand_in(made: World, directory: Path, pictures: Sequence[bytes], pages: int, at_once: int) -> tuple[Costs, list[bytes]]:
+    """What pages cost the worker where the server is not what is waited for, and the requests that it sent: one for each picture."""
+    kept = directory / "requests"
+    kept.mkdir()
+    with counting_server(directory, 0.3, kept) as counting:
+        with metered_worker(made, counting.address, settings(counting.address, at_once), directory) as worker:
+            worker.read(made, 2 * at_once, pictures)  # everything loaded, every connection open
+            found = worker.read(made, pages, pictures)
+    bodies = sorted({path.read_bytes() for path in kept.iterdir()})
+    if len(bodies) != len(pictures):
+        raise RuntimeError(f"{len(pictures)} pictures became {len(bodies)} different requests")
+    return found, bodies
+
+
+def settings(server: str, at_once: int, **more: Any) -> ServiceSettings:
+    """A worker that asks so many questions at once, no fewer and no more; it has no front unless `more` says so."""
+    return ServiceSettings.model_validate(
+        {"server": server, "at_once": at_once, "at_once_most": at_once, "front_host": HERE, "front_port": 0} | more
+    )
 
 
 @contextmanager

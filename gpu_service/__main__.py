@@ -18,9 +18,10 @@ from escriba.engines.vision import VisionClient
 from escriba.errors import ConfigurationError, EscribaError
 from escriba.isolation import IsolatedReader
 from escriba.models import model
-from escriba.ports import Ports
+from escriba.ports import ObjectStore, Ports
 from escriba.settings import Settings
 from gpu_service.admission import Admission
+from gpu_service.files import SharedFiles
 from gpu_service.front import Front, Rules
 from gpu_service.pacing import Bounds, Pacer
 from gpu_service.protection import Protection
@@ -117,6 +118,7 @@ def _ports(settings: ServiceSettings, pipeline: Settings) -> Ports:
         ledger=GatheringLedger(client("dynamodb"), pipeline.ledger_table, ports.clock),
         queues=queues,
         reader=shared(readers),
+        results=cast("ObjectStore", SharedFiles(ports.results, ports.scratch.parent / "shared")),
         # Admission is what bounds the questions; the client has room for all of them.
         vision=lambda backend: vision_model(backend.model_copy(update={"concurrency": settings.at_once_most})),
     )
