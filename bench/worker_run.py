@@ -106,10 +106,12 @@ def against_stand_in(made: World, directory: Path, pictures: Sequence[bytes], pa
     """What pages cost the worker where the server is not what is waited for, and the requests that it sent: one for each picture."""
     kept = directory / "requests"
     kept.mkdir()
-    with counting_server(directory, 0.3, kept) as counting:
-        with metered_worker(made, counting.address, settings(counting.address, at_once), directory) as worker:
-            worker.read(made, 2 * at_once, pictures)  # everything loaded, every connection open
-            found = worker.read(made, pages, pictures)
+    with (
+        counting_server(directory, 0.3, kept) as counting,
+        metered_worker(made, counting.address, settings(counting.address, at_once), directory) as worker,
+    ):
+        worker.read(made, 2 * at_once, pictures)  # everything loaded, every connection open
+        found = worker.read(made, pages, pictures)
     bodies = sorted({path.read_bytes() for path in kept.iterdir()})
     if len(bodies) != len(pictures):
         raise RuntimeError(f"{len(pictures)} pictures became {len(bodies)} different requests")

@@ -15,7 +15,7 @@ from escriba.alarms import OURS
 from escriba.alarms.scaling import scalings
 from escriba.conservation import conservation_violation
 from escriba.document import Page, Route
-from escriba.errors import EngineOutOfMemory, EngineTimeout, EscribaError
+from escriba.errors import EngineOutOfMemory, EngineTimeout
 from escriba.identity import job_id, parse_upload_key, upload_key
 from escriba.ledger import DocumentRow
 from escriba.local.fleet import Fleet
@@ -24,14 +24,14 @@ from escriba.local.metrics import MeasuringMeter, MetricStore
 from escriba.local.simulation import Simulation
 from escriba.memory.clock import ManualClock
 from escriba.memory.objects import MemoryObjectStore
-from escriba.messages import VisionRequested, decode, object_created
+from escriba.messages import object_created
 from escriba.policy import Policy
 from escriba.ports import Delivery, Ports, Rejection
 from escriba.stages import canary
 from escriba.stages.measure_gpu_service import measure_gpu_service
-from escriba.stages.read_vision import read_vision
 from escriba.stages.redrive import Wanted, plan, redrive
 from escriba.topology import TOPOLOGY, FunctionSpec
+from gpu_service.worker import DONE, work
 from tests.faults.harness import OWN, ObedientReader, ObedientVision
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -119,13 +119,7 @@ class World:
         measure_gpu_service(self.ports)
 
     def _read_hard(self, delivery: Delivery) -> bool:
-        message = decode(delivery.body)
-        assert isinstance(message, VisionRequested)
-        try:
-            read_vision(message, self.pipeline._worker_ports())
-        except EscribaError:
-            return False
-        return True
+        return work(delivery, self.pipeline._worker_ports()) == DONE
 
     @property
     def ports(self) -> Ports:
