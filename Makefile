@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-packages test-vllm check format synth diff deploy cdk package bench bench-corpus bench-hostile bench-vision bench-gpu-worker fuzz faults second-opinion demo-break docs examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test test-packages test-vllm check format synth diff deploy cdk package bench bench-corpus bench-hostile bench-vision bench-gpu-worker fuzz faults kills second-opinion demo-break docs examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -135,6 +135,9 @@ fuzz: setup-dev ## damaged files through the reader and the stages for SECONDS (
 
 faults: setup-dev ## the fault matrix as a table: one fault at a time, which alarms answer, what becomes of the documents
 	@$(BIN)/python -m tests.matrix
+
+kills: setup-dev ## kill, stop, hang and freeze the GPU worker and its server KILLS times (default: 200) over a stream of pages, with SEED or one drawn by chance
+	@$(BIN)/python -u -m tests.gpu.kills --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED))
 
 second-opinion: setup-dev .venv-ministack/.done ## the handlers on MiniStack, another imitation of AWS, beside the same documents on moto
 	@OMP_NUM_THREADS=1 $(BIN)/python -u -m tests.ministack.second_opinion
