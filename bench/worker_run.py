@@ -28,14 +28,17 @@ PARTS = {"SQS": "sqs", "S3": "s3", "ledger": "ledger", "reader (pipes)": "reader
 
 @dataclass(frozen=True)
 class Costs:
-    """CPU seconds of the worker's own process for so many pages, by part; `watch` is what it spends on looking after the server, whatever it reads."""
+    """CPU seconds of the worker's own process for so many pages, by part; `requests` are those to AWS.
+
+    `watch` is what it spends on looking after the server, however many pages it reads meanwhile.
+    """
 
     pages: int
     seconds: float
     parts: dict[str, float]
     watch: float
     whole: float
-    calls: dict[str, int]
+    requests: float
 
     @property
     def rate(self) -> float:
@@ -63,8 +66,8 @@ def costs(before: dict[str, Any], after: dict[str, Any], pages: int, seconds: fl
     parts["client"] = spent("threads", "vision") + spent("ports", "client")
     watch = spent("threads", "vllm")
     parts["the rest"] = whole - sum(parts.values()) - watch
-    calls = {name: count - before["calls"].get(name, 0) for name, count in after["calls"].items()}
-    return Costs(pages, seconds, parts, watch, whole, {name: count for name, count in calls.items() if count})
+    requests = sum(after["requests"].values()) - sum(before["requests"].values())
+    return Costs(pages, seconds, parts, watch, whole, requests)
 
 
 @dataclass
@@ -106,10 +109,12 @@ def against_stand_in(made: World, directory: Path, pictures: Sequence[bytes], pa
     """What pages cost the worker where the server is not what is waited for, and the requests that it sent: one for each picture."""
     kept = directory / "requests"
     kept.mkdir()
-    with counting_server(directory, 0.3, kept) as counting:
-        with metered_worker(made, counting.address, settings(counting.address, at_once), directory) as worker:
-            worker.read(made, 2 * at_once, pictures)  # everything loaded, every connection open
-            found = worker.read(made, pages, pictures)
+    with (
+        counting_server(directory, 0.3, kept) as counting,
+        metered_worker(made, counting.address, settings(counting.address, at_once), directory) as worker,
+    ):
+        worker.read(made, 2 * at_once, pictures)  # everything loaded, every connection open
+        found = worker.read(made, pages, pictures)
     bodies = sorted({path.read_bytes() for path in kept.iterdir()})
     if len(bodies) != len(pictures):
         raise RuntimeError(f"{len(pictures)} pictures became {len(bodies)} different requests")
