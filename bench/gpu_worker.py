@@ -151,6 +151,7 @@ def _print_costs(quick: Costs, slow: Sequence[Costs]) -> None:
         row(part, f"{quick.each(part):.2f}", f"{1000 * sum(cost.parts[part] for cost in slow) / pages:.2f}")
     row("watch over the server", f"{1000 * quick.watch / quick.pages:.2f}", f"{1000 * sum(cost.watch for cost in slow) / pages:.2f}")
     row("all", f"{quick.page:.2f}", f"{1000 * sum(cost.whole for cost in slow) / pages:.2f}")
+    row("requests to AWS", f"{quick.requests / quick.pages:.2f}", f"{sum(cost.requests for cost in slow) / pages:.2f}")
     verdict = "met" if quick.page <= TARGET_CPU else "missed"
     print(
         f"  (target: {TARGET_CPU:g} ms, {verdict} where the stand-in answers; the watch costs a second the same, however many pages it brings)"

@@ -15,9 +15,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gpu_service.__main__ as service
+from escriba.aws.clients import client
 from escriba.backends import Backend
 from escriba.ports import Ports
 from escriba.settings import Settings
@@ -32,6 +33,7 @@ class Meters:
     def __init__(self) -> None:
         self.cpu: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()  # to AWS, by service: what is gathered is one
         self.last_answered = 0.0
         self._inside = threading.local()
         self._lock = threading.Lock()
@@ -56,6 +58,15 @@ class Meters:
                 if name == "sqs" and method == "delete":
                     self.last_answered = time.monotonic()
 
+    def watch(self, service: Literal["sqs", "s3", "dynamodb"]) -> None:
+        """Count the requests of the process's client for a service."""
+
+        def count(**_: Any) -> None:
+            with self._lock:
+                self.requests[service] += 1
+
+        client(service).meta.events.register("request-created", count)
+
     def report(self) -> dict[str, Any]:
         """All figures since the start, as one JSON object."""
         threads: Counter[str] = Counter()
@@ -64,7 +75,7 @@ class Meters:
                 threads[thread.name.partition("_")[0]] += time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
         answered = self.last_answered
         return {
-            "process": time.process_time(), "threads": threads, "ports": dict(self.cpu), "calls": dict(self.calls),
+            "process": time.process_time(), "threads": threads, "ports": dict(self.cpu), "calls": dict(self.calls), "requests": dict(self.requests),
             "last_answered": answered, "now": time.monotonic(),
         }  # fmt: skip
 
@@ -105,6 +116,10 @@ def main() -> None:
 
     def ports(settings: ServiceSettings, pipeline: Settings) -> Ports:
         return metered(make(settings, pipeline), meters)
+
+    meters.watch("sqs")
+    meters.watch("s3")
+    meters.watch("dynamodb")
 
     def report(*_: Any) -> None:
         with out.open("a") as file:

@@ -28,14 +28,17 @@ PARTS = {"SQS": "sqs", "S3": "s3", "ledger": "ledger", "reader (pipes)": "reader
 
 @dataclass(frozen=True)
 class Costs:
-    """CPU seconds of the worker's own process for so many pages, by part; `watch` is what it spends on looking after the server, whatever it reads."""
+    """CPU seconds of the worker's own process for so many pages, by part; `requests` are those to AWS.
+
+    `watch` is what it spends on looking after the server, however many pages it reads meanwhile.
+    """
 
     pages: int
     seconds: float
     parts: dict[str, float]
     watch: float
     whole: float
-    calls: dict[str, int]
+    requests: float
 
     @property
     def rate(self) -> float:
@@ -63,8 +66,8 @@ def costs(before: dict[str, Any], after: dict[str, Any], pages: int, seconds: fl
     parts["client"] = spent("threads", "vision") + spent("ports", "client")
     watch = spent("threads", "vllm")
     parts["the rest"] = whole - sum(parts.values()) - watch
-    calls = {name: count - before["calls"].get(name, 0) for name, count in after["calls"].items()}
-    return Costs(pages, seconds, parts, watch, whole, {name: count for name, count in calls.items() if count})
+    requests = sum(after["requests"].values()) - sum(before["requests"].values())
+    return Costs(pages, seconds, parts, watch, whole, requests)
 
 
 @dataclass

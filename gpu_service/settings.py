@@ -27,7 +27,7 @@ class ServiceSettings(BaseModel):
     flags: str = Field(default="", description="further flags for that server, as on a command line")
     at_once: int = Field(default=8, ge=1, description="questions that the server is asked at the same time, to begin with")
     at_once_most: int = Field(default=256, ge=1, le=1024, description="and at most, however well it does")
-    ahead: int = Field(default=4, ge=0, le=256, description="messages taken beyond that, so that their pages are rendered in time")
+    ahead: int = Field(default=8, ge=0, le=256, description="messages taken beyond that, so that their pages are rendered in time")
     line: int = Field(default=256, ge=0, description="direct callers and pages that may wait for their turn")
     readers: int = Field(default=2, ge=1, le=64, description="processes that render pages")
     front_host: str = Field(default="127.0.0.1", description="where direct callers are listened to")

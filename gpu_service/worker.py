@@ -52,7 +52,7 @@ class Limits:
     as the queue has it, `poll` for which a receive waits.
     """
 
-    ahead: int = 4
+    ahead: int = 8
     most: int = 512
     stop: float = 90.0
     visibility: float = 120.0
@@ -78,6 +78,8 @@ class Worker:
         self._threads = ThreadPoolExecutor(self._limits.most, "page")
         self._own = threading.local()
         self._leaving = threading.Event()
+        # Not a request for every message: while half of those taken ahead are still there, the server has its next ones.
+        self._enough = max(1, self._limits.ahead // 2)
 
     def leave(self) -> None:
         """Take no more messages, and end when those in hand are answered; for signal handlers and other threads."""
@@ -94,7 +96,7 @@ class Worker:
         self._ports.meter.log("info", "gpu worker started", at_once=self._admission.limit)
         while not self._leaving.is_set():
             room = self._room() if self._ready() else 0
-            if room <= 0:
+            if room < self._enough:
                 self._leaving.wait(_REST)
             else:
                 self._take(min(room, _AT_ONCE))

@@ -16,7 +16,7 @@ from escriba.ports import Clock
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-WINDOW = 0.03
+WINDOW = 0.1
 """Seconds for which the first caller waits for others to join it."""
 _COMPLETIONS = 50  # of 100 actions in a transaction; more at once only makes a race more likely
 
