@@ -63,10 +63,10 @@ class Service:
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """From start to end: until somebody calls `leave`."""
+        """From start to end: until somebody calls `leave`. Raises `ConfigurationError` when the front cannot listen."""
         self.server.start()
         if self.front is not None:
-            self.front.start(self._settings.front_host, self._settings.front_port)
+            self._listen(self.front)
         threading.Thread(target=self._report, name="report", daemon=True).start()
         try:
             self.worker.run()
@@ -78,14 +78,17 @@ class Service:
             self.ports.reader.close()
             self.ports.meter.flush()
 
-    @property
-    def front_place(self) -> str:
-        """Where direct callers are listened to."""
-        return f"{self._settings.front_host} port {self._settings.front_port}"
-
     def leave(self) -> None:
         """End in good order; for signal handlers."""
         self.worker.leave()
+
+    def _listen(self, front: Front) -> None:
+        host, port = self._settings.front_host, self._settings.front_port
+        try:
+            front.start(host, port)
+        except OSError as error:
+            self.server.stop()
+            raise ConfigurationError(f"nothing can listen on {host} port {port}: {error.strerror}") from None
 
     def _trust_again(self) -> None:
         """The server was seen to be well: nobody need wait for a breaker to find that out."""
@@ -138,14 +141,11 @@ def main() -> None:
     """Work until SIGTERM or SIGINT; what is wrong in the environment ends it with one sentence."""
     try:
         service = Service(ServiceSettings.from_env(os.environ), Settings.from_env(os.environ))
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: service.leave())
+        service.run()
     except EscribaError as error:
         sys.exit(f"escriba: {error}")
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: service.leave())
-    try:
-        service.run()
-    except OSError as error:
-        sys.exit(f"escriba: nothing can listen on {service.front_place}: {error.strerror}")
     sys.stdout.flush()
     # Threads that still wait for an answer have nothing left to do: their messages were given back.
     os._exit(0)
