@@ -8,11 +8,11 @@ BIN := .venv/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-packages test-vllm check format synth diff deploy cdk package bench bench-corpus bench-hostile bench-vision bench-gpu-worker fuzz faults kills second-opinion demo-break docs examples pictures schema lock check-lock clean
+.PHONY: help setup setup-dev run test test-packages test-vllm check format synth diff deploy cdk package bench bench-corpus bench-hostile bench-vision bench-gpu-worker bench-gpu-tuning bench-gpu-prepare fuzz faults kills second-opinion demo-break docs examples pictures schema lock check-lock clean
 .SUFFIXES:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/.runtime ## make .venv with what escriba needs
 
@@ -123,6 +123,12 @@ bench-vision: setup-dev ## the scans with no vision model, one that is gone, one
 
 bench-gpu-worker: .venv-vllm/.done ## the GPU worker beside a closed loop on the same real vLLM on the CPU, what a page costs it, its front overloaded (10 minutes)
 	@$(BIN)/python -u -m bench.gpu_worker
+
+bench-gpu-tuning: .venv-vllm/.done ## what the settings of docs/performance.md do to a real vLLM on the CPU (10 minutes)
+	@$(BIN)/python -u -m bench.tuning
+
+bench-gpu-prepare: .venv-vllm/.done $(BIN)/uv ## pack vLLM, this bench and a model's shape for a GPU machine without a network, into OUT/parts (10 minutes; 5 GB of disk)
+	@$(BIN)/python -m bench.gpu.prepare $(OUT)
 
 fuzz: setup-dev ## damaged files through the reader and the stages for SECONDS (default: 60), with SEED or one drawn by chance
 	@$(BIN)/python -u -m tests.fuzz.campaign --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

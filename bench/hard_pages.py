@@ -50,8 +50,8 @@ def a_page(seed: int) -> bytes:
         return bytes(document.tobytes(no_new_id=True))
 
 
-def requests(pictures: Sequence[bytes], side: int) -> list[bytes]:
-    """What a worker would send for these pages, their longer side of so many pixels."""
+def requests(pictures: Sequence[bytes], side: int, tokens: int = TOKENS) -> list[bytes]:
+    """What a worker would send for these pages, their longer side of so many pixels, for answers of so many tokens."""
     entry, reader, bodies = model(MODEL), IsolatedReader(), []
     with tempfile.TemporaryDirectory() as name:
         for n, picture in enumerate(pictures):
@@ -63,7 +63,7 @@ def requests(pictures: Sequence[bytes], side: int) -> list[bytes]:
                 prompt=entry.prompt,
                 image=shown.image,
                 pixels=shown.width * shown.height,
-                max_tokens=TOKENS,
+                max_tokens=tokens,
                 temperature=entry.sampling.temperature,
                 sampling={"top_p": entry.sampling.top_p, **entry.sampling.extra},
             )

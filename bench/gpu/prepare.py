@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     site = out / "site"
     site.mkdir(parents=True, exist_ok=True)
     Vllm().make_model(site / "model", SHAPE)
-    _install(site / "ours", _filtered((ROOT / "requirements" / "dev.txt").read_text(), _NOT_OURS), given.python, out / "ours.txt")
-    wanted = _filtered(_resolved(given.vllm, given.torch, given.python), _NOT_VLLMS)
+    _install(site / "ours", filtered((ROOT / "requirements" / "dev.txt").read_text(), _NOT_OURS), given.python, out / "ours.txt")
+    wanted = filtered(_resolved(given.vllm, given.torch, given.python), _NOT_VLLMS)
     _install(site / "vllm", wanted, given.python, out / "vllm.txt")
     parts = list(_parts(site, out / "parts"))
     print(
@@ -67,9 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _filtered(locked: str, unwanted: re.Pattern[str]) -> str:
+def filtered(locked: str, unwanted: re.Pattern[str]) -> str:
     """A lock without some of its packages; hashes stay where there are any."""
-    entries = re.split(r"\n(?=[A-Za-z0-9])", locked)
+    entries = re.split(r"\n(?=[A-Za-z0-9])", locked.strip())
     return "\n".join(entry for entry in entries if not unwanted.fullmatch(re.split(r"[=\[ ;]", entry, maxsplit=1)[0])) + "\n"
 
 

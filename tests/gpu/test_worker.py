@@ -235,3 +235,33 @@ def test_a_page_that_fails_itself_is_given_up_after_three_failures() -> None:
         made.queues["vision"].delete(delivery.receipt)
         run(made)
         assert made.queues["vision-dlq"].depth().total == 0
+
+
+class Patient(ObedientVision):
+    """Answers as often as it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = threading.Semaphore(0)
+
+    def ask(self, question: Question, seconds: float) -> Answer:
+        self.let.acquire()
+        return super().ask(question, seconds)
+
+
+def test_the_queue_is_asked_when_several_places_are_free() -> None:
+    """Not for every single one: each request costs the worker as much as a page's share of anything else, and money."""
+    model = Patient()
+    with escalated("h" * 9, model) as (made, job):
+        queue = made.queues["vision"]
+        with working(made, limits=replace(QUICK, ahead=4, most=16)) as worker:
+            until(lambda: worker.held == 6)
+            assert queue.depth().visible == 3
+            model.let.release()
+            until(lambda: worker.held == 5)
+            time.sleep(0.3)
+            assert (worker.held, queue.depth().visible) == (5, 3)
+            model.let.release()
+            until(lambda: (worker.held, queue.depth().visible) == (6, 1))
+            model.let.release(16)
+            until(lambda: document_of(made, job).waiting == 0)
