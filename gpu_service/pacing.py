@@ -59,12 +59,13 @@ def paced(limit: int, asked: int, before: Load, now: Load, bounds: Bounds) -> in
     """The next limit, when `asked` questions are under way and the server was and is under these loads.
 
     Down by a fifth when it threw a question out of its cache, or the cache is all but full with more in line; down to what it takes when more than `line`
-    wait; up by an eighth while it takes everything at once and the limit is what holds it back.
+    wait and its batch no longer grows (pictures that come together are taken in one after the other, for seconds); up by an eighth while it takes
+    everything at once and the limit is what holds it back.
     """
     if now.preemptions > before.preemptions or (now.cache >= _FULL and now.waiting):
         wanted = math.floor(min(limit, now.running + now.waiting) * _BACK)
-    elif now.waiting > bounds.line:
-        wanted = min(limit, now.running + bounds.line)
+    elif now.waiting > bounds.line and now.running <= before.running:
+        wanted = min(limit, before.running + bounds.line)
     elif now.waiting < bounds.line and now.cache < _ROOMY and asked >= limit:
         wanted = limit + max(1, math.floor(limit * _STEP))
     else:

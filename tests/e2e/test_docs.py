@@ -48,6 +48,9 @@ ELSEWHERE = {
     'make cdk DO="destroy --all --context stage=dev"': "it needs an account",
     'make cdk DO="destroy Gpu --context stage=dev"': "it needs an account",
     ".venv/bin/escriba models mirror olmocr-2-7b-fp8 --to s3://my-weights/ocr": "it needs the hub; tests/contract/test_models_mirror.py has one",
+    "make bench-gpu-worker": "it needs a vLLM and ten minutes; tests/gpu/test_bench.py and tests/vllm/test_bench.py try what it is made of",
+    "make bench-gpu-tuning": "the same",
+    "make bench-gpu-prepare OUT=pack": "it needs a package index and 5 GB of disk",
     "make check": "make test runs it before this test",
     ".venv/bin/python -m pytest tests/contract/test_engines.py -q --no-cov": "make test runs that suite",
 }

@@ -37,6 +37,8 @@ def test_the_metrics_of_both_servers_are_understood() -> None:
         (8, 5, Load(5, 0), Load(5, 0, 0.3), 8),  # there is no more work
         (8, 8, Load(6, 2), Load(6, 2, 0.3), 8),  # its batch is full and the next are at hand
         (16, 16, Load(8, 8), Load(8, 8, 0.3), 10),  # too many in its line
+        (10, 10, Load(2, 8), Load(4, 6), 10),  # it is still taking in what came together
+        (10, 10, Load(8, 2), Load(3, 7), 10),  # many ended together, and the next are being taken in
         (16, 16, Load(16, 0, 0.9), Load(16, 0, 0.9), 16),  # its cache is filling
         (16, 16, Load(16, 0, 0.97), Load(14, 2, 0.97), 12),  # full, and others wait for it
         (16, 16, Load(16, 0, 0.9, 0), Load(12, 4, 0.9, 1), 12),  # it threw one out
