@@ -17,7 +17,7 @@ from bench.front_run import AT_ONCE as FRONT_AT_ONCE
 from bench.front_run import LINE, Account, front_run
 from bench.hard_pages import HEIGHT, MODEL, TOKENS, WIDTH, a_page
 from bench.measure import row
-from bench.noise import Others, load, machine
+from bench.noise import Others, end_in_order, load, machine
 from bench.server_counts import Counts
 from bench.vllm_process import ON_CPU, Vllm
 from bench.worker_run import NOWHERE, Costs, against_stand_in, metered_worker, settings
@@ -30,6 +30,7 @@ LEAST_SHARE = 0.85
 TARGET_CPU = 6.0  # milliseconds a page
 SEQUENCES, AT_ONCE = 8, 10  # in the server's batch; asked at once, so that it never waits for the next
 PICTURES = 4
+SHAPE = "cpu-deep"
 _VISIBILITY = 120.0
 
 
@@ -38,9 +39,9 @@ class Plan:
     """How much is measured: pages against the stand-in, pages of one leg against vLLM, rounds of two legs, requests of `vllm bench serve`, seconds of the front."""
 
     quick: int = 120
-    leg: int = 40
+    leg: int = 32
     rounds: int = 2
-    serve: int = 24
+    serve: int = 20
     front: float = 15.0
 
 
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pages", type=int, default=Plan.leg, help="pages of one leg against vLLM")
     parser.add_argument("--rounds", type=int, default=Plan.rounds)
     given = parser.parse_args(argv)
+    end_in_order()
     if not PYTHON.exists():
         print("There is no .venv-vllm; make bench-gpu-worker makes it.")
         return 1
@@ -73,7 +75,7 @@ def measure(directory: Path, plan: Plan) -> list[str]:
             account = front_run(made, behind, directory, seconds=plan.front)
             _print_front(account, others)
         vllm, model = Vllm(), directory / "model"
-        vllm.make_model(model, "cpu")
+        vllm.make_model(model, SHAPE)
         with vllm.served(model, Tuning(max_num_seqs=SEQUENCES, more=ON_CPU), directory / "vllm.log") as server:
             compared = _Compared(made, server, directory, pictures, bodies)
             compared.run(plan)
@@ -95,7 +97,7 @@ class _Compared:
     def run(self, plan: Plan) -> None:
         """Straight, worker, straight, worker, ..."""
         print(
-            f"\nvLLM on the CPU: model {MODEL}'s flags, shape `cpu` of bench/served_model.py, {SEQUENCES} sequences, {AT_ONCE} asked at once,"
+            f"\nvLLM on the CPU: model {MODEL}'s flags, shape `{SHAPE}` of bench/served_model.py, {SEQUENCES} sequences, {AT_ONCE} asked at once,"
         )
         print(f"pictures of {WIDTH} x {HEIGHT}, {TOKENS} tokens an answer; {plan.leg} pages a leg")
         row("leg", "pages/s", "seconds", "tokens in", "tokens out", "others' cores")

@@ -36,29 +36,27 @@ class Shape:
     dtype: str
 
 
+_SMALL = {
+    "hidden_size": 256,
+    "intermediate_size": 768,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 32_768,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [8, 12, 12]},
+}
+_SMALL_SIGHT = {
+    "depth": 4,
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_heads": 2,
+    "out_hidden_size": 256,
+    "fullatt_block_indexes": [3],
+}
 SHAPES = {
-    # A page keeps one core busy for about a second: on two cores the server is what everything else waits for.
-    "cpu": Shape(
-        words=4096,
-        text={
-            "hidden_size": 256,
-            "intermediate_size": 768,
-            "num_hidden_layers": 6,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 32_768,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [8, 12, 12]},
-        },
-        sight={
-            "depth": 4,
-            "hidden_size": 128,
-            "intermediate_size": 256,
-            "num_heads": 2,
-            "out_hidden_size": 256,
-            "fullatt_block_indexes": [3],
-        },
-        dtype="float32",
-    ),
+    # A page keeps one core busy for about a second; what a dry run and the directions of settings need.
+    "cpu": Shape(words=4096, text=_SMALL | {"num_hidden_layers": 6}, sight=_SMALL_SIGHT, dtype="float32"),
+    # And here for about two: on two cores the server is what everything else waits for, and a worker beside it takes little of it away.
+    "cpu-deep": Shape(words=4096, text=_SMALL | {"num_hidden_layers": 12}, sight=_SMALL_SIGHT, dtype="float32"),
     # config.json of Qwen/Qwen2.5-VL-7B-Instruct: 8.3 billion parameters.
     "qwen2.5-vl-7b": Shape(
         words=152_064,

@@ -16,7 +16,7 @@ from bench.closed_loop import closed_loop
 from bench.gpu_worker import AT_ONCE, PICTURES, SEQUENCES
 from bench.hard_pages import HEIGHT, WIDTH, a_page, requests
 from bench.measure import row
-from bench.noise import Others, load, machine
+from bench.noise import Others, end_in_order, load, machine
 from bench.server_counts import Counts
 from bench.vllm_process import ON_CPU, Vllm, kv_cache
 from bench.worker_run import NOWHERE, metered_worker, settings
@@ -32,6 +32,7 @@ SMALL_CACHE = 9_000  # tokens: six pages of ours
 
 def main() -> int:
     """Print the table; 1 when there is no vLLM."""
+    end_in_order()
     if not PYTHON.exists():
         print("There is no .venv-vllm; make bench-gpu-tuning makes it.")
         return 1

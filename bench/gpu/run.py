@@ -20,7 +20,7 @@ from bench.closed_loop import closed_loop
 from bench.gpu.report import Measured, Report
 from bench.gpu.sweep import DRY, Setting, Sweep
 from bench.hard_pages import HEIGHT, WIDTH, a_page, requests
-from bench.noise import load, machine
+from bench.noise import end_in_order, load, machine
 from bench.server_counts import Counts
 from bench.vllm_process import Vllm, kv_cache
 from bench.worker_run import NOWHERE, against_stand_in, metered_worker, settings
@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--worker-pages", type=int, default=600, help="pages of one leg of the worker")
     parser.add_argument("--dry", action="store_true", help="the small model on the CPU, in .venv-vllm")
     given = parser.parse_args(argv)
+    end_in_order()
     sweep = DRY if given.dry else Sweep()
     vllm = Vllm(PYTHON) if given.dry else Vllm(given.python, _environment(given.site))
     report = Report(machine(), "no GPU" if given.dry else _gpu(), _version(vllm), given.dry)
