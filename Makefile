@@ -76,8 +76,12 @@ package: .venv/.cdk ## pack the functions that go as zips into build/, and say h
 run: setup ## read FILES (default: examples) with the whole pipeline, results and report in OUT (default: out)
 	@$(BIN)/escriba run $(FILES) --out $(OUT)
 
-test: check ## every check, then every test with coverage
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+# One more than two processors: now and then a test waits for a server, a queue or a clock. The checks take a minute of one, and are done beside.
+WORKERS ?= 3
+test: setup-dev ## every check and every test, with coverage
+	@$(MAKE) --no-print-directory check & checks=$$!; \
+	  $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered; tests=$$?; \
+	  wait $$checks || { echo "The checks found something: see above the tests, or run make check."; exit 1; }; exit $$tests
 
 # On python3.13, or on LAMBDA_PYTHON; without either on the Python that runs here.
 test-packages: setup-dev ## each function with its own packages alone, installed from the index, answers a recorded event (minutes)

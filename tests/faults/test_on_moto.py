@@ -28,7 +28,7 @@ HANDLERS: dict[str, Handler] = {
     "assemble_document": assemble_document.handler,
     "quarantine": quarantine.handler,
 }
-QUICK = TOPOLOGY.scaled(1 / 360)  # a visibility timeout is two seconds: a busy machine may hold a handler up for one
+QUICK = TOPOLOGY.scaled(1 / 240)  # a visibility timeout is three seconds: a busy machine may hold a handler up for two
 MUTATIONS = {"PutItem", "UpdateItem", "TransactWriteItems", "PutObject", "DeleteObject", "SendMessageBatch", "PutEvents", "DeleteItem"}
 
 

@@ -63,7 +63,7 @@ def test_whatever_happens_only_our_own_is_asked(act: Act, told: str, monkeypatch
         backends = [backend("own", own.base_url), backend("outside", f"http://{ELSEWHERE}:82/v1", external=True)]
         with pipeline(vision=None) as made:
             made.ports = _with(made, backends)
-            policy = Policy(vision=Vision(deadline_seconds=6))
+            policy = Policy(vision=Vision(deadline_seconds=10))
             made.ports.results.put(policy_key("default"), policy.model_dump_json().encode())
             job = made.upload("hard.pdf", made_up("h"))
             run(made)
@@ -83,7 +83,7 @@ def test_text_to_be_corrected_goes_where_pictures_may_go(act: Act, monkeypatch: 
         backends = [backend("own", own.base_url), backend("outside", f"http://{ELSEWHERE}:82/v1", external=True)]
         with pipeline(vision=None) as made:
             made.ports = _with(made, backends)  # type: ignore[assignment]
-            policy = Policy(vision=Vision(deadline_seconds=6, correction=True))
+            policy = Policy(vision=Vision(deadline_seconds=10, correction=True))
             made.ports.results.put(policy_key("default"), policy.model_dump_json().encode())
             job = made.upload("doubtful.pdf", made_up("d"))
             run(made)
