@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 
-from escriba.errors import RetryableError
 from escriba.ports import Delivery, Meter, Queue
 
 
@@ -64,6 +63,6 @@ class Held:
     def _hide(self, receipts: list[str], seconds: int) -> None:
         try:
             self._queue.hide(receipts, seconds)
-        except RetryableError as error:
+        except Exception as error:  # noqa: BLE001  (the heartbeat must outlive whatever AWS answers)
             # They are seen again when their time is up: read twice, at worst, and recorded once.
             self._meter.log("warning", "messages not hidden", messages=len(receipts), error=type(error).__name__)

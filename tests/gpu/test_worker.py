@@ -17,9 +17,10 @@ from escriba.identity import policy_key
 from escriba.local.in_memory import InMemoryPipeline
 from escriba.memory.clock import SystemClock
 from escriba.policy import parse_policy
-from escriba.ports import Ports
+from escriba.ports import Delivery, Ports
 from escriba.vision import Answer, Question
 from gpu_service.admission import Admission
+from gpu_service.held import Held
 from gpu_service.worker import Limits, Worker, work
 from tests.faults.harness import OWN, ObedientVision, document_of, made_up, outputs, pipeline, run
 
@@ -206,6 +207,25 @@ def test_messages_stay_hidden_while_they_are_worked_on() -> None:
                 time.sleep(0.05)
             model.may_answer.set()
             until(lambda: queue.depth().total == 0)
+
+
+def test_the_heartbeat_outlives_a_failure() -> None:
+    """AWS answers what nobody has thought of, once: the messages are hidden again at the next beat."""
+    with pipeline() as made:
+        queue, beats = made.queues["vision"], list[int]()
+
+        def hide(receipts: object, seconds: int) -> None:
+            beats.append(seconds)
+            if len(beats) == 1:
+                raise RuntimeError
+
+        queue.hide = hide  # type: ignore[method-assign]
+        held = Held(queue, made.ports.meter, 0.06)
+        held.add(Delivery("1", "receipt", "{}", 1))
+        held.start()
+        until(lambda: len(beats) >= 3)
+        held.end()
+        assert [event for _, event, _ in made.ports.meter.events] == ["messages not hidden"]  # type: ignore[attr-defined]
 
 
 def test_a_message_that_nobody_understands_is_left_for_the_dead_letters() -> None:
