@@ -109,9 +109,10 @@ class Worker:
     def _take(self, room: int) -> None:
         try:
             deliveries = self._queue.receive(room, wait=self._limits.poll)
-        except RetryableError as error:
-            self._ports.meter.log("warning", "vision queue not read", error=type(error).__name__)
-            self._leaving.wait(_AGAIN_SOON)
+        except Exception as error:  # noqa: BLE001  (a permission or a key withdrawn may come back; a worker that ended would be rented again and again)
+            # A receive carries no document text, so that AWS's own sentence may be told: it names what is missing.
+            self._ports.meter.log("error", "vision queue not read", error=type(error).__name__, reason=str(error))
+            self._leaving.wait(_AGAIN_SOON if isinstance(error, RetryableError) else _AGAIN_LATER)
             return
         for delivery in deliveries:
             self._held.add(delivery)

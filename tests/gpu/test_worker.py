@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from escriba.errors import EngineUnavailable
 from escriba.identity import policy_key
@@ -226,6 +227,28 @@ def test_the_heartbeat_outlives_a_failure() -> None:
         until(lambda: len(beats) >= 3)
         held.end()
         assert [event for _, event, _ in made.ports.meter.events] == ["messages not hidden"]  # type: ignore[attr-defined]
+
+
+def test_the_main_loop_outlives_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A permission is missing: it says so in AWS's words, waits, and reads on once it may."""
+    monkeypatch.setattr("gpu_service.worker._AGAIN_LATER", 0.05)
+    answer = {"Error": {"Code": "AccessDenied", "Message": "not authorized to perform sqs:ReceiveMessage"}}
+    with escalated("h") as (made, job):
+        queue, refusals = made.queues["vision"], list[int]()
+        receive = queue.receive
+
+        def refused(most: int, *, wait: int = 0) -> list[Delivery]:
+            if len(refusals) < 2:
+                refusals.append(most)
+                raise ClientError(answer, "ReceiveMessage")
+            return receive(most, wait=wait)
+
+        queue.receive = refused  # type: ignore[method-assign]
+        with working(made):
+            until(lambda: document_of(made, job).waiting == 0)
+        told = [more["reason"] for _, event, more in made.ports.meter.events if event == "vision queue not read"]  # type: ignore[attr-defined]
+        assert len(told) == 2
+        assert "not authorized to perform sqs:ReceiveMessage" in told[0]
 
 
 def test_a_message_that_nobody_understands_is_left_for_the_dead_letters() -> None:
