@@ -15,10 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import models
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig
 
-from tests.vllm.tiny_model import CHAT, IMAGE, PAD, SPECIAL, VIDEO, VISION_END, VISION_START, pictures
+from tests.vllm.tiny_model import (
+    IMAGE,
+    PAD,
+    SPECIAL,
+    VIDEO,
+    VISION_END,
+    VISION_START,
+    byte_level,
+    pictures,
+    save_tokenizer,
+    trainer,
+    with_special,
+)
 
 NEVER = "<|never|>"
 REGISTRY = Path(__file__).parent.parent / "escriba" / "models" / "models.toml"
@@ -84,37 +96,23 @@ SHAPES = {
 
 def tokenizer(words: int) -> PreTrainedTokenizerFast:
     """Bytes, what the registry's prompts are made of, made-up words and special tokens, `words` in all; and one more, which ends texts."""
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     prompts = [entry["prompt"] for entry in tomllib.loads(REGISTRY.read_text("utf-8"))["model"] if entry.get("prompt")]
-    trainer = trainers.BpeTrainer(vocab_size=_LEARNT, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    made.train_from_iterator(prompts, trainer)
+    made = byte_level(models.BPE())
+    made.train_from_iterator(prompts, trainer(_LEARNT))
     learnt = json.loads(made.to_str())["model"]
     vocabulary, invented = dict(learnt["vocab"]), itertools.product(_SYLLABLES, repeat=3)
     while len(vocabulary) < words - len(SPECIAL):
         word = "".join(next(invented))
         vocabulary.setdefault(f"Ġ{word}" if len(vocabulary) % 2 else word, len(vocabulary))
-    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(pair) for pair in learnt["merges"]]))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    made.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in [*SPECIAL, NEVER]])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made,
-        eos_token=NEVER,
-        pad_token=PAD,
-        additional_special_tokens=SPECIAL,
-        model_max_length=32_768,
-        chat_template=CHAT,
-    )
+    merges = [tuple(pair) for pair in learnt["merges"]]
+    return with_special(byte_level(models.BPE(vocab=vocabulary, merges=merges)), [*SPECIAL, NEVER], end=NEVER, pad=PAD)
 
 
 def make(folder: Path, shape: Shape) -> None:
     """Write the folder; only what vLLM reads at its start."""
     folder.mkdir(parents=True, exist_ok=True)
     words = tokenizer(shape.words)
-    words.save_pretrained(folder)
-    settings = folder / "tokenizer_config.json"
-    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}))
+    save_tokenizer(words, folder)
     never = int(words.convert_tokens_to_ids(NEVER))
     common = {"vocab_size": shape.words, "tie_word_embeddings": False, "bos_token_id": 0, "eos_token_id": never, "pad_token_id": 0}
     usual = {

@@ -73,6 +73,13 @@ def gpu(stacks: dict[str, Template]) -> Template:
     return stacks["Gpu"]
 
 
+@pytest.fixture(scope="session")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+    """Every template of another stage, whose GPU service has everything set that can be."""
+    settings = {"model": "dots-ocr", "instance_types": ["g6.4xlarge"], "spot": True, "max_tasks": 2, "weights": "s3://my-weights/ocr/"}
+    return all_templates(tmp_path_factory.mktemp("cdk"), stage="dev", gpu=json.dumps(settings))
+
+
 def of_type(template: Template, kind: str) -> Found:
     """Properties by logical id."""
     return {name: r.get("Properties", {}) for name, r in template["Resources"].items() if r["Type"] == f"AWS::{kind}"}

@@ -26,8 +26,8 @@ from lambdas.entry import release_worker, worker_ports
 from tests.faults.harness import ObedientVision
 from tests.gpu.world import World
 from tests.infra.conftest import Template
+from tests.infra.gpu_template import MODEL, granted, named
 from tests.infra.roles import needed
-from tests.infra.test_gpu_stack import MODEL, granted, named
 
 Call = tuple[str, str]
 """An action and what it is done to, in words."""

@@ -1,48 +1,21 @@
-"""The Gpu template: nothing of it unless asked for, no way to the internet, a door to each AWS service that is called and to no other, tasks that may do little."""
+"""The Gpu template as a whole: nothing of it unless asked for, and what is set is done."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cdk import app
-from cdk.app import NO_BUNDLING, build
 from cdk.deployment import read_deployment
 from cdk.gpu_settings import GpuSettings
-from cdk.network import GATEWAYS, HOURS_A_MONTH, INTERFACES, PRICE
 from escriba.backends import Backend
-from escriba.models import VLLM_VERSION, catalogue
-from escriba.settings import Settings
-from escriba.topology import TOPOLOGY
+from escriba.models import catalogue
 from tests.documents import ROOT
-from tests.infra.conftest import PROD, Template, all_templates, filled, of_type
-
-SPEC = TOPOLOGY.services[0]
-MODEL = catalogue()["olmocr-2-7b-fp8"]
-NOTICE = 120
-"""Seconds between a spot instance's notice and its end."""
-
-
-@pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
-    """Another stage, with everything set that can be."""
-    settings = {"model": "dots-ocr", "instance_types": ["g6.4xlarge"], "spot": True, "max_tasks": 2, "weights": "s3://my-weights/ocr/"}
-    return all_templates(tmp_path_factory.mktemp("cdk"), stage="dev", gpu=json.dumps(settings))
-
-
-def containers(gpu: Template) -> dict[str, dict[str, Any]]:
-    [task] = of_type(gpu, "ECS::TaskDefinition").values()
-    return {container["Name"]: container for container in task["ContainerDefinitions"]}
-
-
-def environment(container: dict[str, Any]) -> dict[str, Any]:
-    return {variable["Name"]: variable["Value"] for variable in container["Environment"]}
+from tests.infra.conftest import PROD, Template, of_type
+from tests.infra.gpu_template import MODEL, SPEC, containers, environment, granted
 
 
 def test_there_is_none_unless_it_is_asked_for(dev_stacks: dict[str, Template], stacks: dict[str, Template]) -> None:
@@ -62,216 +35,6 @@ def test_whoever_routes_pages_is_told_of_it(prod: Template) -> None:
     [backend] = [Backend.model_validate(entry) for text in told for entry in json.loads(text)]
     assert (backend.queue, backend.external, backend.start_seconds) == ("vision", False, SPEC.start)
     assert (backend.base_url, backend.model, backend.served_as) == ("http://127.0.0.1:8000/v1", MODEL.name, MODEL.name)
-
-
-def test_nothing_leads_to_the_internet(gpu: Template, others: dict[str, Template]) -> None:
-    """No gateway but to S3 and DynamoDB, no route of any kind, no public address; what runs there may call port 443 and be called by nobody."""
-    for template in (gpu, others["Gpu"]):
-        kinds = {resource["Type"].removeprefix("AWS::EC2::") for resource in template["Resources"].values()}
-        assert not {kind for kind in kinds if "Gateway" in kind or kind in {"Route", "EIP", "VPCPeeringConnection", "VPNConnection"}}
-        assert {subnet["MapPublicIpOnLaunch"] for subnet in of_type(template, "EC2::Subnet").values()} == {False}
-        [service] = of_type(template, "ECS::Service").values()
-        network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
-        assert network["AssignPublicIp"] == "DISABLED"
-        [tasks] = [group["Fn::GetAtt"][0] for group in network["SecurityGroups"]]
-        [provider] = of_type(template, "ECS::CapacityProvider").values()
-        rented = provider["ManagedInstancesProvider"]["InstanceLaunchTemplate"]["NetworkConfiguration"]
-        assert (rented["Subnets"], rented["SecurityGroups"]) == (network["Subnets"], network["SecurityGroups"])
-        groups = of_type(template, "EC2::SecurityGroup")
-        assert [(e["IpProtocol"], e["FromPort"], e["ToPort"]) for e in groups[tasks]["SecurityGroupEgress"]] == [("tcp", 443, 443)]
-        assert "SecurityGroupIngress" not in groups[tasks]
-
-
-def interfaces(gpu: Template) -> dict[str, dict[str, Any]]:
-    """Interface endpoints and gateways by the service's name."""
-    found = {}
-    for endpoint in of_type(gpu, "EC2::VPCEndpoint").values():
-        name = str(filled(gpu, endpoint["ServiceName"])).partition("com.amazonaws.eu-west-1.")[2]
-        found[name] = endpoint
-    return found
-
-
-CALLED_THROUGH = {
-    "sqs": {"sqs"},
-    "s3": {"s3"},
-    "dynamodb": {"dynamodb"},
-    "ecs": {"ecs", "ecs-agent", "ecs-telemetry"},
-    "ecr": {"ecr.api", "ecr.dkr", "s3"},
-    "logs": {"logs"},
-    "kms": set(),  # S3, SQS and DynamoDB use the key in the caller's name, from where they are
-}
-"""The endpoints that calls of a service go through, by the first part of its IAM actions."""
-
-
-def test_there_is_a_door_for_every_call_and_for_no_other(gpu: Template) -> None:
-    """What the roles of task, start and instance may call is what the endpoints lead to: a permission more asks for a door more, and the other way."""
-    called = {action.partition(":")[0] for role in ("TaskRole", "TaskExecutionRole", "Capacity") for action, _ in granted(gpu, role)}
-    assert called == CALLED_THROUGH.keys()
-    assert interfaces(gpu).keys() == set().union(*CALLED_THROUGH.values()) == INTERFACES.keys() | GATEWAYS.keys()
-
-
-def test_the_doors_open_to_tasks_alone(gpu: Template) -> None:
-    """Interface endpoints under AWS's own names, in one zone, behind a group that only the tasks' may call; gateways in every route table."""
-    tables = [{"Ref": name} for name in of_type(gpu, "EC2::RouteTable")]
-    for name, endpoint in interfaces(gpu).items():
-        if name in GATEWAYS:
-            assert (endpoint["VpcEndpointType"], endpoint["RouteTableIds"]) == ("Gateway", tables)
-            continue
-        assert (endpoint["VpcEndpointType"], endpoint["PrivateDnsEnabled"], len(endpoint["SubnetIds"])) == ("Interface", True, 1)
-        [doors] = [group["Fn::GetAtt"][0] for group in endpoint["SecurityGroupIds"]]
-        [rule] = of_type(gpu, "EC2::SecurityGroupIngress").values()
-        assert rule["GroupId"]["Fn::GetAtt"][0] == doors
-        assert rule["SourceSecurityGroupId"]["Fn::GetAtt"][0].startswith("NetworkTasks")
-        assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 443, 443)
-        assert "SecurityGroupIngress" not in of_type(gpu, "EC2::SecurityGroup")[doors]
-
-
-def test_the_idle_bill_is_told(gpu: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the command that writes the templates, by the stack's outputs and by the page, from the same dated price."""
-    endpoints = sum(len(e.get("SubnetIds", ())) for e in of_type(gpu, "EC2::VPCEndpoint").values())
-    usd = f"{endpoints * PRICE.usd_per_hour * HOURS_A_MONTH:.2f}"
-    made = build({**NO_BUNDLING, **PROD}, str(tmp_path))
-    monkeypatch.setattr(app, "build", lambda *_: made)
-    app.main()
-    assert capsys.readouterr().out == f"Gpu: {gpu['Outputs']['IdleBill']['Value']}\n"
-    assert f"{usd} USD a month" in gpu["Outputs"]["IdleBill"]["Value"]
-    assert str(PRICE.dated) in gpu["Outputs"]["IdleBill"]["Value"]
-    page = (ROOT / "docs" / "deploy.md").read_text()
-    assert f"{len(INTERFACES)} interface endpoints" in page
-    assert usd in page
-
-
-def test_both_containers_are_shut_in(gpu: Template) -> None:
-    """Nobody's user, a file system to read, no capability; memory for scratch, one volume for what is fetched, which the worker may only read."""
-    made = containers(gpu)
-    assert list(made) == ["weights", "vllm", "worker"]
-    for name, container in made.items():
-        assert (container["User"], container["ReadonlyRootFilesystem"]) == ("65534:65534", True)
-        assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
-        assert {mount["ContainerPath"] for mount in container["LinuxParameters"]["Tmpfs"]} == {"/tmp"}  # noqa: S108  (in memory)
-        [mount] = container["MountPoints"]
-        assert (mount["ContainerPath"], mount["ReadOnly"]) == ("/cache", name == "worker")
-        assert not container.get("Privileged")
-        assert "Secrets" not in container
-        assert container["LogConfiguration"]["LogDriver"] == "awslogs"
-    scratch = sum(mount["Size"] for container in made.values() for mount in container["LinuxParameters"]["Tmpfs"])
-    [task] = of_type(gpu, "ECS::TaskDefinition").values()
-    assert scratch + made["worker"]["MemoryReservation"] < int(task["Memory"]) < 32 * 1024
-    assert task["RequiresCompatibilities"] == ["MANAGED_INSTANCES"]
-
-
-def test_the_server_is_vllm_as_the_registry_serves_it(gpu: Template) -> None:
-    """The image by its version, with the model's flags, from the folder that the fetching fills; one card; heard inside the task alone."""
-    made = containers(gpu)
-    server, fetched = made["vllm"], environment(made["weights"])
-    assert server["Image"]["Fn::Join"][1][-1] == f":v{VLLM_VERSION}"
-    folder = f"{fetched['MODEL_CACHE']}/{MODEL.name}/{MODEL.revision}"
-    assert (server["EntryPoint"], tuple(server["Command"][: len(MODEL.serve(folder))])) == (["vllm", "serve"], MODEL.serve(folder))
-    assert "--host 127.0.0.1 --port 8000" in " ".join(server["Command"])
-    assert server["ResourceRequirements"] == [{"Type": "GPU", "Value": "1"}]
-    assert environment(server)["HF_HUB_OFFLINE"] == "1"
-    assert (fetched["MODEL"], fetched["MODEL_PREFIX"]) == (MODEL.name, "weights")
-    [repository] = of_type(gpu, "ECR::Repository").values()
-    assert repository["ImageTagMutability"] == "IMMUTABLE"
-
-
-def test_the_commands_are_modules_that_are_there(gpu: Template) -> None:
-    """Of the worker's image, by its own entry point."""
-    for name, module in (("weights", "gpu_service.weights"), ("worker", "gpu_service")):
-        container = containers(gpu)[name]
-        assert (container["EntryPoint"], container["Command"]) == (["python", "-m"], [module])
-        assert importlib.util.find_spec(module) is not None
-    assert 'ENTRYPOINT ["python", "-m"]' in (ROOT / "gpu_service" / "Dockerfile").read_text()
-
-
-def test_they_start_and_stop_in_order(gpu: Template) -> None:
-    """Weights, then the server, then the worker; the worker ends first, and both within a spot instance's notice. Each is asked for its health."""
-    made = containers(gpu)
-    assert (made["weights"]["Essential"], made["vllm"]["Essential"], made["worker"]["Essential"]) == (False, True, True)
-    assert made["vllm"]["DependsOn"] == [{"ContainerName": "weights", "Condition": "SUCCESS"}]
-    assert made["worker"]["DependsOn"] == [{"ContainerName": "vllm", "Condition": "START"}]
-    assert made["worker"]["StopTimeout"] == SPEC.stop
-    assert made["worker"]["StopTimeout"] + made["vllm"]["StopTimeout"] < NOTICE
-    assert made["vllm"]["RestartPolicy"] == {"Enabled": True}
-    for name in ("vllm", "worker"):
-        check = made[name]["HealthCheck"]
-        assert (check["Command"][0], check["StartPeriod"]) == ("CMD", SPEC.start)
-        compile(check["Command"][-1], name, "exec")
-
-
-def test_the_worker_is_told_what_a_function_is_told(gpu: Template, prod: Template) -> None:
-    """The same queues, bucket, ledger and backends: its environment makes the same `Settings`, but for the memory of its reader."""
-
-    def settings(template: Template, variables: dict[str, Any]) -> Settings:
-        return Settings.from_env(filled(template, variables))
-
-    worker = settings(gpu, environment(containers(gpu)["worker"]))
-    [function] = [f for name, f in of_type(prod, "Lambda::Function").items() if name.startswith("readwithapi")]
-    ours = settings(prod, function["Environment"]["Variables"])
-    assert worker.queues.keys() == ours.queues.keys()
-    assert (worker.backends, worker.policies, worker.metric_namespace) == (ours.backends, ours.policies, ours.metric_namespace)
-    assert worker.backends[0].queue == "vision"
-
-
-def granted(gpu: Template, role: str) -> Iterator[tuple[str, str]]:
-    """Action and resource of each statement of the role whose name begins so, its inline policies included."""
-    documents = [p["PolicyDocument"] for name, p in of_type(gpu, "IAM::Policy").items() if name.startswith(f"Service{role}DefaultPolicy")]
-    roles = [r for name, r in of_type(gpu, "IAM::Role").items() if name.startswith(f"Service{role}")]
-    documents += [policy["PolicyDocument"] for r in roles for policy in r.get("Policies", ())]
-    for statement in (s for document in documents for s in document["Statement"]):
-        assert statement["Effect"] == "Allow"
-        for action in _listed(statement["Action"]):
-            for resource in _listed(statement["Resource"]):
-                yield action, str(filled(gpu, resource))
-
-
-def test_a_task_may_do_its_work_and_no_more(gpu: Template) -> None:
-    """Its queue; where a page goes on to; its row; original, readings and weights; the key; that it is busy. Nothing on everything."""
-    verbs: dict[str, set[str]] = {}
-    for action, resource in granted(gpu, "TaskRole"):
-        verbs.setdefault(action.partition(":")[0], set()).add(f"{action.partition(':')[2]} {named(resource)}")
-    assert verbs["sqs"] == {
-        *(f"{verb} vision" for verb in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility", "SendMessage")),
-        *(f"SendMessage {queue}" for queue in ("assemble", "visionapi", "visiondlq")),
-    }
-    assert verbs["dynamodb"] == {"GetItem ledger", "UpdateItem ledger"}
-    assert verbs["s3"] == {
-        "ListBucket results",
-        "GetObject results/originals/*",
-        "GetObject results/readings/*",
-        f"GetObject results/weights/models/{MODEL.name}/{MODEL.revision}/*",
-        "PutObject results/readings/*",
-        "AbortMultipartUpload results/readings/*",
-    }
-    assert {verb.partition(" ")[2] for verb in verbs["kms"]} == {"key"}
-    assert verbs["ecs"] == {f"{verb}TaskProtection tasks of escriba-prod" for verb in ("Get", "Update")}
-    assert verbs.keys() == {"sqs", "dynamodb", "s3", "kms", "ecs"}
-    assert [resource for action, resource in granted(gpu, "TaskExecutionRole") if resource == "*"] == ["*"]  # ecr:GetAuthorizationToken
-    [measure] = [p for name, p in of_type(gpu, "IAM::Policy").items() if name.startswith("measuregpuserviceRole")]
-    asked = {
-        action
-        for s in measure["PolicyDocument"]["Statement"]
-        for action in _listed(s["Action"])
-        if not action.startswith(("logs:", "xray:"))
-    }
-    assert asked == {"sqs:GetQueueAttributes", "ecs:DescribeServices"}
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def named(resource: str) -> str:
-    """An export's name, or an ARN, as a word: `ExportsOutputFnGetAttQueuesvision89719E15Arn3E89A998` is `vision`."""
-    if resource.endswith(":task/escriba-prod/*"):
-        return "tasks of escriba-prod"
-    export, slash, rest = resource.partition("/")
-    words = {"BucketsResults": "results", "TablesLedger": "ledger", "EncryptionKey": "key"}
-    name = export.removeprefix("ExportsOutputFnGetAtt")
-    for logical, word in words.items():
-        if name.startswith(logical):
-            return word + slash + rest
-    return name.removeprefix("Queues")[: name.removeprefix("Queues").index("Arn") - 8]
 
 
 def test_what_is_set_is_done(others: dict[str, Template], gpu: Template) -> None:

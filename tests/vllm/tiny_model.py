@@ -28,24 +28,44 @@ CHAT = (
 )
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level pairs, so that any text can be written and read."""
-    pairs = Tokenizer(models.BPE())
-    pairs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    pairs.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    pairs.train_from_iterator(
-        [SENTENCE] * 8, trainers.BpeTrainer(vocab_size=WORDS - len(SPECIAL), initial_alphabet=alphabet, show_progress=False)
-    )
-    pairs.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in SPECIAL])
+def byte_level(pairs: models.BPE) -> Tokenizer:
+    """Of bytes, so that any text can be written and read."""
+    made = Tokenizer(pairs)
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    return made
+
+
+def trainer(words: int) -> trainers.BpeTrainer:
+    """For a vocabulary of so many words, the 256 bytes among them."""
+    return trainers.BpeTrainer(vocab_size=words, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+
+
+def with_special(made: Tokenizer, special: list[str], *, end: str, pad: str) -> PreTrainedTokenizerFast:
+    """What transformers takes for a tokenizer that talks; texts end with `end`."""
+    made.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in special])
     return PreTrainedTokenizerFast(
-        tokenizer_object=pairs,
-        eos_token=STOP,
-        pad_token=END,
+        tokenizer_object=made,
+        eos_token=end,
+        pad_token=pad,
         additional_special_tokens=SPECIAL,
         model_max_length=32_768,
         chat_template=CHAT,
     )
+
+
+def save_tokenizer(words: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Into the model's folder, under a class that the server knows."""
+    words.save_pretrained(folder)
+    settings = folder / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}))
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Pairs of bytes, learnt from one sentence."""
+    pairs = byte_level(models.BPE())
+    pairs.train_from_iterator([SENTENCE] * 8, trainer(WORDS - len(SPECIAL)))
+    return with_special(pairs, SPECIAL, end=STOP, pad=END)
 
 
 def config(number: dict[str, int]) -> Qwen2_5_VLConfig:
@@ -117,9 +137,7 @@ def make(folder: Path) -> None:
     """Write the folder; only what vLLM reads at its start."""
     folder.mkdir(parents=True, exist_ok=True)
     words = tokenizer()
-    words.save_pretrained(folder)
-    settings = folder / "tokenizer_config.json"
-    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}))
+    save_tokenizer(words, folder)
     number = {word: words.convert_tokens_to_ids(word) for word in SPECIAL}
     config(number).save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(pictures("image")))
