@@ -14,8 +14,8 @@ from escriba.policy import parse_policy
 from escriba.stages.correct_text import PROMPT_VERSION
 from escriba.stages.reconcile import reconcile
 from escriba.stages.split import vision_versions
+from tests.faults.hard_pages import counted, deliver, read, rows
 from tests.faults.harness import DOUBTFUL, OWN, ObedientVision, doubtful_page, made_up, outputs, pipeline, run
-from tests.faults.test_vision import counted, deliver, read, rows
 
 ON = "[vision]\ncorrection = true"
 ABLE = OWN.model_copy(update={"model": "qwen3-vl-8b"})

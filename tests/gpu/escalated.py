@@ -16,8 +16,8 @@ from escriba.policy import parse_policy
 from escriba.ports import Ports
 from gpu_service.admission import Admission
 from gpu_service.worker import Limits, Worker
+from tests.faults.hard_pages import deliver
 from tests.faults.harness import OWN, ObedientVision, made_up, pipeline
-from tests.faults.test_vision import deliver
 
 OURS = OWN.model_copy(update={"name": "gpu", "queue": "vision"})
 API = OWN.model_copy(update={"name": "api", "model": "qwen3-vl-8b", "usd_per_page": 0.01})
