@@ -53,5 +53,6 @@ class CoreStack(cdk.Stack):
             ("ResultsBucket", buckets.results.bucket_name),
             ("LedgerTable", tables.ledger.table_name),
             ("EventBus", bus.event_bus_name),
+            ("ReadWithApi", functions["read_with_api"].function_name),
         ):
             cdk.CfnOutput(self, name, value=value)

@@ -27,7 +27,7 @@ class Backend(BaseModel):
         default="vision-api", description="who asks it: a function (vision-api), or the GPU service beside it (vision)"
     )
     model: str = Field(description="its name in `escriba models list`: prompt, rendering and parser belong to the model")
-    served_as: str = Field(default="", description="what the endpoint calls the model; empty: the registry's id")
+    served_as: str = Field(default="", description="what the endpoint calls the model; empty: an API its own name, others this one")
     external: bool = Field(default=True, description="whether it stands outside the account: pages go there only if their policy says so")
     trusted: bool = Field(default=False, description="believe that it is our own although its host's address does not show it")
     key_secret: str = Field(default="", description="name of the secret that holds its key; empty: it wants none")

@@ -13,6 +13,7 @@ from typing import cast
 
 from escriba.aws.clients import client
 from escriba.aws.gathering import GatheringLedger, GatheringQueue
+from escriba.aws.stack import refusals
 from escriba.backends import OURS
 from escriba.engines.vision import VisionClient
 from escriba.errors import ConfigurationError, EscribaError
@@ -88,7 +89,7 @@ class Service:
             front.start(host, port)
         except OSError as error:
             self.server.stop()
-            raise ConfigurationError(f"nothing can listen on {host} port {port}: {error.strerror}") from None
+            raise ConfigurationError(f"nothing can listen on {host} port {port}: {error.strerror or error}") from None
 
     def _trust_again(self) -> None:
         """The server was seen to be well: nobody need wait for a breaker to find that out."""
@@ -112,6 +113,9 @@ class Service:
 
 
 def _ports(settings: ServiceSettings, pipeline: Settings) -> Ports:
+    absent = {OURS, f"{OURS}-dlq", "vision-api", "assemble"} - pipeline.queues.keys()
+    if absent:
+        raise ConfigurationError(f"ESCRIBA_QUEUES has no address for {', '.join(sorted(absent))}")
     ports = compose(pipeline)
     ports.reader.close()
     readers = [IsolatedReader(memory_mb=pipeline.reader_memory_mb) for _ in range(settings.readers)]
@@ -140,7 +144,8 @@ def _command(settings: ServiceSettings) -> tuple[str, ...]:
 def main() -> None:
     """Work until SIGTERM or SIGINT; what is wrong in the environment ends it with one sentence."""
     try:
-        service = Service(ServiceSettings.from_env(os.environ), Settings.from_env(os.environ))
+        with refusals():  # no region, say
+            service = Service(ServiceSettings.from_env(os.environ), Settings.from_env(os.environ))
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: service.leave())
         service.run()

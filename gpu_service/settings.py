@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,6 +11,7 @@ from escriba.errors import ConfigurationError
 from escriba.topology import TOPOLOGY
 
 _PREFIX = "ESCRIBA_GPU_"
+_OF_THE_PIPELINE = "ESCRIBA_GPU_SERVICE"  # one of `escriba.settings`, which begins like ours
 _VISIBILITY = TOPOLOGY.queue("vision").visibility
 _STOP = TOPOLOGY.services[0].stop
 
@@ -19,7 +21,9 @@ class ServiceSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    server: str = Field(default="http://127.0.0.1:8000", description="address of the vision server, without /v1")
+    server: str = Field(
+        default="http://127.0.0.1:8000", pattern=r"^https?://[^/\s]+$", description="address of the vision server, without /v1"
+    )
     model: str = Field(
         default="", description="name in the registry of the model that is run here as a child; empty: the server is somebody else's"
     )
@@ -42,6 +46,11 @@ class ServiceSettings(BaseModel):
     def from_env(cls, environ: Mapping[str, str]) -> ServiceSettings:
         """Raises `ConfigurationError` naming every variable that is wrong."""
         names = {_PREFIX + name.upper(): name for name in cls.model_fields}
+        for variable in sorted(environ):
+            if variable.startswith(_PREFIX) and variable not in names and variable != _OF_THE_PIPELINE:
+                near = difflib.get_close_matches(variable, names, n=1)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                raise ConfigurationError(f"there is no environment variable {variable}{meant}")
         try:
             return cls.model_validate({name: environ[variable] for variable, name in names.items() if variable in environ})
         except ValidationError as error:

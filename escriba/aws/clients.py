@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -36,11 +37,12 @@ def client(service: Literal["cloudformation", "cloudwatch", "ecs", "sts", "ssm",
 
 
 def client(service: str) -> Any:
-    """The process's client for a service. Clients may be shared between threads; making them may not."""
+    """The process's client for a service. Clients may be shared between threads; making them may not. Raises botocore's `NoRegionError`."""
     with _lock:
         if service not in _clients:
             if not _sessions:
-                _sessions.append(boto3.session.Session())
+                # botocore itself reads AWS_DEFAULT_REGION alone; every other tool of AWS's, and Lambda, goes by AWS_REGION.
+                _sessions.append(boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None))
             _clients[service] = _sessions[0].client(service, config=_CONFIG)  # type: ignore[call-overload]
         return _clients[service]
 

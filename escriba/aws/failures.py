@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from escriba.errors import Conflict, NotFound, RetryableError, Throttled
 
@@ -38,5 +38,8 @@ def aws_failures(what: str) -> Iterator[None]:
         if code in _CONFLICT:
             raise Conflict(f"{what}: lost a race ({code})") from error
         raise
+    except NoCredentialsError as error:
+        # A machine's role may be late, or its credentials server slow: whoever tries again may have them.
+        raise RetryableError(f"{what}: there are no AWS credentials") from error
     except BotoCoreError as error:
         raise RetryableError(f"{what}: AWS could not be reached ({type(error).__name__})") from error

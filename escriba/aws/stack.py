@@ -22,7 +22,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except NoRegionError:
-        raise ConfigurationError("no AWS region is set; export AWS_DEFAULT_REGION, or name one in your profile") from None
+        raise ConfigurationError("no AWS region is set; export AWS_REGION, or name one in your profile") from None
     except NoCredentialsError:
         raise ConfigurationError("there are no AWS credentials; run aws configure, or export AWS_PROFILE") from None
     except ClientError as error:
@@ -40,7 +40,7 @@ def stack_outputs(name: str) -> dict[str, str]:
             if error.response["Error"].get("Code") != "ValidationError":
                 raise
             region = client("cloudformation").meta.region_name
-            raise ConfigurationError(f"there is no stack {name!r} in {region}; check its name and AWS_DEFAULT_REGION") from None
+            raise ConfigurationError(f"there is no stack {name!r} in {region}; check its name and AWS_REGION") from None
     outputs = {str(output["OutputKey"]): str(output["OutputValue"]) for output in stack.get("Outputs", ())}
     absent = [key for key in REACHED_BY if key not in outputs]
     if absent:

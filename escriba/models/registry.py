@@ -140,8 +140,8 @@ class Model(_Entry):
         return f"{self.name}@{self.revision[:12] or self.served or 'unpinned'}+{self.prompt_version}"
 
     def served_as(self, called: str) -> str:
-        """What an endpoint calls it: as its operator says, where he does."""
-        return called or self.served or self.repo or self.name
+        """What an endpoint calls it: as its operator says, where he does; else as an API does, or as `serve` has it called."""
+        return called or self.served or self.name
 
     def needs_gib(self, sequences: int = 4) -> float:
         """GPU memory for the weights and for so many full contexts at once, GiB; 0 where it has no weights of its own."""

@@ -78,17 +78,21 @@ def test_pages_are_read_and_a_task_that_leaves_takes_nothing_along(made: World, 
     ("environment", "said"),
     [
         ({"ESCRIBA_GPU_AT_ONCE": "many"}, "environment variables are wrong: ESCRIBA_GPU_AT_ONCE"),
+        ({"ESCRIBA_GPU_AT_ONSE": "4"}, "there is no environment variable ESCRIBA_GPU_AT_ONSE; did you mean ESCRIBA_GPU_AT_ONCE?"),
+        ({"ESCRIBA_GPU_SERVER": "vllm:8000"}, "environment variables are wrong: ESCRIBA_GPU_SERVER"),
+        ({"ESCRIBA_QUEUES": "{}"}, "ESCRIBA_QUEUES has no address for assemble, vision, vision-api, vision-dlq"),
+        ({"AWS_DEFAULT_REGION": None, "AWS_REGION": None}, "no AWS region is set"),
         ({"ESCRIBA_LEDGER_TABLE": None}, "environment variables are missing or wrong: ESCRIBA_LEDGER_TABLE"),
         ({"ESCRIBA_GPU_MODEL": "olmocr-2-7b-fp8", "ESCRIBA_GPU_WEIGHTS": "/nowhere"}, "ESCRIBA_GPU_WEIGHTS names no folder: /nowhere"),
         ({"ESCRIBA_GPU_MODEL": "olmocr-3", "ESCRIBA_GPU_WEIGHTS": "/"}, "there is no model 'olmocr-3' in the registry; did you mean"),
-        ({"ESCRIBA_GPU_FRONT_PORT": "1", "ESCRIBA_GPU_FRONT_HOST": "192.0.2.1"}, "nothing can listen on 192.0.2.1 port 1"),
+        ({"ESCRIBA_GPU_FRONT_PORT": "1", "ESCRIBA_GPU_FRONT_HOST": "192.0.2.1"}, "nothing can listen on 192.0.2.1 port 1: "),
     ],
 )
 def test_what_is_wrong_in_the_environment_is_one_sentence(made: World, environment: dict[str, str | None], said: str) -> None:
     """And no traceback."""
     changed = {**os.environ, **made.environment, **{name: value for name, value in environment.items() if value is not None}}
     for name in (name for name, value in environment.items() if value is None):
-        changed.pop(name)
+        changed.pop(name, None)
     ended = subprocess.run(
         [sys.executable, "-m", "gpu_service"], cwd=ROOT, env=changed, capture_output=True, text=True, timeout=60, check=False
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
+import textwrap
 import threading
+import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -15,7 +18,9 @@ import pytest
 import yaml
 
 from escriba import models
+from escriba.backends import Backend
 from escriba.memory.meter import MemoryMeter
+from escriba.topology import TOPOLOGY
 from gpu_service.protection import Protection
 from gpu_service.settings import ServiceSettings
 from gpu_service.vllm_server import Tuning, serve_arguments
@@ -85,6 +90,7 @@ def test_settings_survive_the_way_through_the_environment() -> None:
     ("environment", "said"),
     [
         ({}, "the environment variable MODEL is missing"),
+        ({"MODEL": models.DEFAULT, "MODEL_BUCKET": "", "MODEL_CACHE": "/tmp"}, "the environment variable MODEL_BUCKET is missing"),  # noqa: S108
         ({"MODEL": "olmocr-3", "MODEL_BUCKET": "b", "MODEL_CACHE": "/tmp"}, "there is no model 'olmocr-3'"),  # noqa: S108
         ({"MODEL": "gpt-4o", "MODEL_BUCKET": "b", "MODEL_CACHE": "/tmp"}, "gpt-4o"),  # noqa: S108
     ],
@@ -110,6 +116,37 @@ def test_one_box_serves_what_the_registry_says() -> None:
     assert vllm["networks"] == ["inside"]  # which leads nowhere
 
 
+def test_one_box_is_asked_for_what_it_serves() -> None:
+    """By the backend that docs/deploy.md tells the deployment of, and by the one of docs/configuration.md."""
+    served = COMPOSE["vllm"]["command"]
+    name = served[served.index("--served-model-name") + 1]
+    for page, heading in (("deploy.md", "### One box with a card"), ("configuration.md", "## Vision backends")):
+        text = (ROOT / "docs" / page).read_text().partition(heading)[2]
+        table = re.search(r"^ *\[\[backend\]\]\n(?: *\w+ = .*\n)+", text, re.MULTILINE)
+        assert table is not None
+        [entry] = tomllib.loads(textwrap.dedent(table[0]))["backend"]
+        backend = Backend.model_validate(entry)
+        assert models.model(backend.model).served_as(backend.served_as) == name
+
+
+def test_what_a_worker_may_be_told_stands_on_the_page() -> None:
+    """With its default: the table of ESCRIBA_GPU_* in docs/deploy.md."""
+    text = (ROOT / "docs" / "deploy.md").read_text().partition("| variable | default | meaning |")[2].partition("\n\n")[0]
+    told = {}
+    for names, defaults in re.findall(r"^\| (`[^|]*`) \| ([^|]*) \|", text, re.MULTILINE):
+        given = [default.strip() for default in defaults.split(",")]
+        variables = re.findall(r"`(\w+)`", names)
+        told |= dict(zip(variables, given if len(given) == len(variables) else given * len(variables), strict=True))
+    fields = ServiceSettings.model_fields
+    assert told.keys() <= {name.upper() for name in fields}
+    for name, default in told.items():
+        assert default == (
+            f"{fields[name.lower()].default:g}"
+            if isinstance(fields[name.lower()].default, float | int)
+            else str(fields[name.lower()].default or "none")
+        ), name
+
+
 def test_one_box_is_sealed() -> None:
     """Read-only, without rights, not root; the worker has longer to stop than it takes, and its settings are ones there are."""
     for name, service in COMPOSE.items():
@@ -118,8 +155,11 @@ def test_one_box_is_sealed() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert int(service["user"].partition(":")[0]) > 0
         assert all(shlex.split(port)[0].startswith("127.0.0.1:") for port in service.get("ports", ()))
-    settings = ServiceSettings.from_env(COMPOSE["worker"]["environment"])
-    assert settings.to_env() == COMPOSE["worker"]["environment"]
+    environment = dict(COMPOSE["worker"]["environment"])
+    [largest] = {function.memory for function in TOPOLOGY.functions if function.name == "recognise_pages"}
+    assert int(environment.pop("ESCRIBA_READER_MEMORY_MB")) == largest - 256  # which its handler keeps, as in cdk/functions.py
+    settings = ServiceSettings.from_env(environment)
+    assert settings.to_env() == environment
     assert int(COMPOSE["worker"]["stop_grace_period"].removesuffix("s")) > settings.stop_seconds
     for name in ("vllm", "worker"):
         assert COMPOSE[name]["healthcheck"]["test"][0] == "CMD"
