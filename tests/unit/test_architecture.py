@@ -99,9 +99,10 @@ def test_every_module_says_why_it_exists() -> None:
 
 
 def test_the_environment_is_read_at_the_edges_only() -> None:
-    """os.environ appears where a process begins: handlers, the embedded AWS, the child's parent; and where Tesseract's users say where its data is."""
+    """os.environ appears where a process begins: handlers, the embedded AWS, the child's parent; and where Tesseract's data and AWS's region are told."""
     allowed = {
         "escriba/engines/tesseract.py",
+        "escriba/aws/clients.py",
         "lambdas/entry.py",
         "lambdas/split_document.py",
         "escriba/local/embedded_aws.py",
