@@ -48,6 +48,10 @@ def test_what_is_set_is_done(others: dict[str, Template], gpu: Template) -> None
         assert (rented["CapacityOptionType"], rented["InstanceRequirements"]["AllowedInstanceTypes"]) == (option, types)
         assert rented["InstanceRequirements"]["AcceleratorCount"] == {"Min": 1, "Max": 1}
         assert rented["InstanceRequirements"]["AcceleratorManufacturers"] == ["nvidia"]
+        # Or EC2 would leave out those that cost a fifth more than the cheapest one. The other kind of capacity asks for nothing here.
+        prices = {name: value for name, value in rented["InstanceRequirements"].items() if "Price" in name}
+        kind = {"ON_DEMAND": "OnDemand", "SPOT": "Spot"}[option]
+        assert prices == {f"{kind}MaxPricePercentageOverLowestPrice": 999_999}
         [target] = of_type(template, "ApplicationAutoScaling::ScalableTarget").values()
         assert target["MaxCapacity"] == most
         [service] = of_type(template, "ECS::Service").values()
