@@ -104,4 +104,6 @@ def read_gpu(value: Any) -> Any:
             value = json.loads(value)
         except json.JSONDecodeError:
             raise ValueError('on the command line it is JSON, say --context gpu=\'{"model": "olmocr-2-7b-fp8"}\'') from None
+    if value and not isinstance(value, (dict, GpuSettings)):
+        raise ValueError('what is meant is {"model": ...}, and more settings if you like; `escriba models list` has the names')
     return value or None

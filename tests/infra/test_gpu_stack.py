@@ -66,16 +66,19 @@ def test_what_is_set_is_done(others: dict[str, Template], gpu: Template) -> None
     ("gpu", "sentence"),
     [
         ("olmocr-2-7b-fp8", "on the command line it is JSON"),
-        ({"spot": True}, "model: field required"),
+        (["olmocr-2-7b-fp8"], 'gpu: what is meant is {"model": ...}, and more settings if you like'),
+        ({"spot": True}, "model: it is missing; `escriba models list` has the names"),
+        ({"model": 7}, "gpu: model: a name of `escriba models list` is meant"),
         ({"model": "olmocr"}, "there is no model 'olmocr' in the registry; did you mean olmocr-2-7b-fp8"),
         ({"model": "gpt-4o"}, "gpt-4o has no weights"),
         ({"model": "qwen3-vl-8b"}, "qwen3-vl-8b does not fit the L4 of g6.2xlarge; it fits L40S"),
         ({"model": "dots-ocr", "instance_types": ["p5.48xlarge"]}, "'p5.48xlarge' is none of g5, g6, g6e"),
         ({"model": "dots-ocr", "instance_types": ["g6.xlarge"]}, "'g6.xlarge' is none of"),
-        ({"model": "dots-ocr", "instance_types": []}, "instance_types"),
+        ({"model": "dots-ocr", "instance_types": "g6.2xlarge"}, 'instance_types: a list is meant, say ["g6.2xlarge"]'),
+        ({"model": "dots-ocr", "instance_types": []}, 'instance_types: name at least one, say ["g6.2xlarge"]'),
         ({"model": "dots-ocr", "max_tasks": 21}, "max_tasks: input should be less than or equal to 20"),
         ({"model": "dots-ocr", "weights": "my-weights/ocr"}, "'my-weights/ocr' is no s3://BUCKET/PREFIX"),
-        ({"model": "dots-ocr", "cards": 8}, "cards: extra inputs are not permitted"),
+        ({"model": "dots-ocr", "cards": 8}, "cards: there is no such setting (docs/deploy.md lists them all)"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(gpu: Any, sentence: str) -> None:
@@ -83,6 +86,16 @@ def test_a_wrong_setting_is_refused_by_name(gpu: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match="is not accepted: gpu") as refused:
         read_deployment({**PROD, "policies": "policies", "monthly_budget_usd": 0, "gpu": gpu})
     assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_cards_are_not_rented_unless_somebody_hears_of_them() -> None:
+    """In dev as well, which may else do without alarms: tasks that start and die are paid for until somebody looks."""
+    context = {**PROD, "stage": "dev", "policies": "policies", "monthly_budget_usd": 0}
+    assert read_deployment(context).gpu
+    assert read_deployment({**context, "alarm_email": "", "gpu": {}}).gpu is None
+    with pytest.raises(ValueError, match=r"is not accepted: gpu needs alarm_email: .*ALARM_EMAIL=") as refused:
+        read_deployment({**context, "alarm_email": ""})
     assert "\n" not in str(refused.value)
 
 
