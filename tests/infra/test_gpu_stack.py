@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import xform_name
+from botocore.session import get_session
 
 from cdk.deployment import read_deployment
 from cdk.gpu_settings import GpuSettings
@@ -107,6 +111,32 @@ def test_every_setting_stands_on_the_page_with_its_default() -> None:
     for name, field in GpuSettings.model_fields.items():
         default = "" if field.is_required() or field.default == "" else json.dumps(field.default)
         assert rows[name].strip("`") == default, name
+
+
+def test_the_page_says_how_to_stop_paying(others: dict[str, Template]) -> None:
+    """Scaling first, or it would start a task again within minutes; then the service, then what is protected. Each is a call of AWS's, on names that exist."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    calls = [shlex.split(line) for line in re.findall(r"^ {4}aws ((?:ecs|application-autoscaling) .*)", page, re.MULTILINE)]
+    [cluster], [service] = (of_type(others["Gpu"], f"ECS::{kind}").values() for kind in ("Cluster", "Service"))
+    names = {"cluster": cluster["ClusterName"], "service": service["ServiceName"], "services": service["ServiceName"]}
+    names |= {"service-name": names["service"], "resource-id": f"service/{names['cluster']}/{names['service']}"}
+    session, told = get_session(), []
+    for api, call, *words in calls:
+        model = session.get_service_model(api)
+        operation = model.operation_model({xform_name(name, "-"): name for name in model.operation_names}[call])
+        flags = {xform_name(name, "-"): shape for name, shape in operation.input_shape.members.items()}
+        given = {flag.removeprefix("--"): value for flag, value in itertools.pairwise(words) if flag.startswith("--")}
+        assert {xform_name(name, "-") for name in operation.input_shape.required_members} <= given.keys() <= {*flags, "query"}, call
+        assert {flag: names[flag] for flag in names.keys() & given.keys()}.items() <= given.items(), call
+        if "suspended-state" in given:
+            state = dict(part.split("=") for part in given["suspended-state"].split(","))
+            assert state.keys() == flags["suspended-state"].members.keys()
+            assert len(set(state.values())) == 1
+            told.append(f"{call} {state['DynamicScalingInSuspended']}")
+        else:
+            told.append(call)
+    stopping = ["register-scalable-target true", "update-service", "list-tasks", "stop-task", "register-scalable-target false"]
+    assert [call for call in told if call in stopping] == stopping
 
 
 def test_backends_of_a_file_stand_beside_it(tmp_path: Path) -> None:
