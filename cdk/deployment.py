@@ -45,7 +45,7 @@ class Deployment(BaseModel):
     backends: str = Field(
         default="", description="file of vision backends in TOML, from the checkout's top; empty: hard pages keep their CPU reading"
     )
-    alarm_email: str = Field(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="who hears of alarms; only dev may go without")
+    alarm_email: str = Field(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="who hears of alarms; only dev with no GPUs may go without")
     monthly_budget_usd: float = Field(ge=0, description="what a month may cost; 0: no budget")
     gpu: GpuSettings | None = Field(default=None, description="the GPU service (docs/deploy.md); empty: none")
 
