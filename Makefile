@@ -54,12 +54,20 @@ synth: .venv/.cdk ## write the AWS templates of STAGE (default: dev) to cdk.out,
 	@CDK_CONTEXT_JSON='{"stage": "$(STAGE)", $(if $(ALARM_EMAIL),"alarm_email": "$(ALARM_EMAIL)"$(COMMA) )"aws:cdk:bundling-stacks": []}' $(BIN)/python -m cdk.app
 	@echo "cdk.out: $$(cd cdk.out && ls *.template.json | sed 's/.template.json//' | paste -sd' ') for stage $(STAGE)"
 
-# A file needs no credentials; the template it is compared with is made by synth, as the file was, without packing code.
-diff: .venv/.cdk ## what a deployment of STAGE would change in the account (needs credentials), or beside TEMPLATE (a file)
+# A file needs no credentials; the template it is compared with is made by synth, as the file was, without packing code. Its name says which stack's it is.
+TEMPLATES := Core.template.json Observability.template.json Gpu.template.json
+STACK = $(patsubst %.template.json,%,$(notdir $(TEMPLATE)))
+diff: .venv/.cdk ## what a deployment of STAGE would change in the account (needs credentials), or beside TEMPLATE (a copy of cdk.out/Core.template.json, say)
 ifdef TEMPLATE
-	@test "$(TEMPLATE)" != cdk.out/Core.template.json || { echo "make diff writes $(TEMPLATE) itself; compare with a copy of it"; exit 1; }
+	@test -n "$(filter $(TEMPLATES),$(notdir $(TEMPLATE)))" || \
+	  { echo "$(TEMPLATE) is named as no stack's template: call it Core.template.json, Observability.template.json or Gpu.template.json"; exit 1; }
+	@test "$(abspath $(TEMPLATE))" != "$(CURDIR)/cdk.out/$(STACK).template.json" || \
+	  { echo "make diff writes $(TEMPLATE) itself; compare with a copy of it"; exit 1; }
+	@test -f "$(TEMPLATE)" || { echo "there is no $(TEMPLATE)"; exit 1; }
 	@$(MAKE) --no-print-directory synth
-	@$(CDK) diff --app cdk.out --template $(TEMPLATE) Core
+	@test -f "cdk.out/$(STACK).template.json" || \
+	  { echo "the stage $(STAGE) makes no stack $(STACK) now: with ALARM_EMAIL=... there is Observability, with gpu in cdk.json there is Gpu"; exit 1; }
+	@$(CDK) diff --app cdk.out --template $(TEMPLATE) $(STACK)
 else
 	@$(CDK) diff $(STAGED)
 endif

@@ -19,6 +19,20 @@ ROOT = Path(__file__).parents[1]
 POLICY_BYTES, BACKENDS_BYTES = 1_700, 600
 """What is left for policies and for vision backends of the 4 KB that a function's environment may hold."""
 
+_KINDS = '["g6.2xlarge"]'
+_MEANT = {
+    (
+        "stage",
+        "string_pattern_mismatch",
+    ): "{!r} is no name of a stage, which has up to 16 small letters and digits, a letter first, say dev",
+    ("alarm_email", "string_pattern_mismatch"): "{!r} is no address, say ops@example.org; empty: nobody, in dev alone",
+    ("gpu.model", "missing"): "it is missing; `escriba models list` has the names",
+    ("gpu.model", "string_type"): "a name of `escriba models list` is meant, not {!r}",
+    ("gpu.instance_types", "tuple_type"): f"a list is meant, say {_KINDS}, not {{!r}}",
+    ("gpu.instance_types", "too_short"): f"name at least one, say {_KINDS}",
+}
+"""By setting and kind of mistake, a sentence for what pydantic would tell in its own words."""
+
 
 class Deployment(BaseModel):
     """One stage. Several live side by side in one account and region: whatever has a name of its own carries the stage in it."""
@@ -31,7 +45,7 @@ class Deployment(BaseModel):
     backends: str = Field(
         default="", description="file of vision backends in TOML, from the checkout's top; empty: hard pages keep their CPU reading"
     )
-    alarm_email: str = Field(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="who hears of alarms; only dev may go without")
+    alarm_email: str = Field(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="who hears of alarms; only dev with no GPUs may go without")
     monthly_budget_usd: float = Field(ge=0, description="what a month may cost; 0: no budget")
     gpu: GpuSettings | None = Field(default=None, description="the GPU service (docs/deploy.md); empty: none")
 
@@ -44,6 +58,11 @@ class Deployment(BaseModel):
     def _somebody_hears(self) -> Self:
         if self.stage != "dev" and not self.alarm_email:
             raise ValueError(f"alarm_email: the stage {self.stage} has alarms, and somebody must hear them (ALARM_EMAIL=...)")
+        if self.gpu and not self.alarm_email:
+            raise ValueError(
+                "gpu needs alarm_email: without alarms nobody is told of tasks that start and die and are paid for; give an address (ALARM_EMAIL=..., or "
+                "alarm_email in cdk.json), or leave gpu empty"
+            )
         return self
 
     @property
@@ -101,12 +120,20 @@ def read_deployment(context: Mapping[str, Any]) -> Deployment:
     try:
         return Deployment.model_validate({name: context[name] for name in Deployment.model_fields if name in context})
     except ValidationError as error:
-        wrong = "; ".join(": ".join([*map(str, e["loc"]), _told(e["msg"])]) for e in error.errors())
+        # A list whose every member is wrong is "too short" as well; that helps nobody.
+        errors = [e for e in error.errors() if e["type"] != "too_short" or e["input"] in ((), [])]
+        wrong = "; ".join(": ".join([*map(str, e["loc"]), _told(e)]) for e in errors)
         raise ValueError(f"cdk.json's context, or a -c on the command line, is not accepted: {wrong}") from None
 
 
-def _told(message: str) -> str:
-    return message.removeprefix("Value error, ") if message.startswith("Value error") else message.lower()
+def _told(wrong: Any) -> str:
+    if wrong["type"] == "value_error":
+        return str(wrong["ctx"]["error"])
+    if wrong["type"] == "extra_forbidden":
+        return "there is no such setting (docs/deploy.md lists them all)"
+    if meant := _MEANT.get((".".join(map(str, wrong["loc"])), wrong["type"])):
+        return meant.format(wrong["input"])
+    return str(wrong["msg"]).lower()
 
 
 def _environment_of(policies: dict[str, Policy], backends: tuple[Backend, ...] = ()) -> dict[str, str]:

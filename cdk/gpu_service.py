@@ -26,17 +26,20 @@ _CPU, _MEMORY_MIB = 6_144, 26_624
 """Of the 8 processors and 32 GiB of the smallest instance; the rest is its own."""
 _WORKER_MIB, _SCRATCH_MIB, _VLLM_SCRATCH_MIB, _SHARED_MIB = 10_240, 4_096, 2_048, 1_024
 _READER_MIB = 2_752
-"""As in the function that reads with an API: what draws the pages is the same."""
+"""As in `recognise_pages`: 256 less than its 3008."""
 _DISK_GIB = 120
 """Both images unpacked, the weights, and what vLLM compiles."""
+_ANY_PRICE = 999_999
+"""Percent: EC2's word for no price protection."""
 _NOBODY = "65534:65534"
 """Neither container runs as root; one user, because the one reads what the other has fetched. The worker's image has a folder `_CACHE` of his, whose
 owner the volume takes over."""
 _PYTHON = ["python", "-m"]
 _CACHE, _SCRATCH = "/cache", "/tmp"  # noqa: S108  (a file system of the container's own, in memory)
 _FRONT = 8080
-_VLLM_STOP = 5
-"""Seconds: it is stopped after the worker, and nobody asks it any more."""
+_VLLM_STOP, _VLLM_AGAIN = 5, 60
+"""Seconds: it is stopped after the worker, and nobody asks it any more; and how long it must have run to be started again when it dies. ECS asks for no
+less, and for 300 unless told."""
 _ALIVE = "import http.client as h; c = h.HTTPConnection('127.0.0.1', {}, timeout=5); c.request('GET', '/health'); {}"
 
 
@@ -108,6 +111,10 @@ class GpuService(Construct):
                 accelerator_count_max=1,
                 accelerator_manufacturers=[ec2.AcceleratorManufacturer.NVIDIA],
                 allowed_instance_types=list(self._gpu.instance_types),
+                # The list is the limit. By default EC2 leaves out what costs a fifth more on demand than the cheapest that fits, and so half of it.
+                # Source: "InstanceRequirementsRequest" in EC2's API reference. The CDK takes only one of the two.
+                on_demand_max_price_percentage_over_lowest_price=None if self._gpu.spot else _ANY_PRICE,
+                spot_max_price_percentage_over_lowest_price=_ANY_PRICE if self._gpu.spot else None,
             ),
         )
         acknowledgments.managed_instances(capacity)
@@ -152,6 +159,7 @@ class GpuService(Construct):
                 "MODEL_BUCKET": self._gpu.bucket or self._resources.results.bucket_name,
                 "MODEL_PREFIX": self._gpu.prefix,
                 "MODEL_CACHE": _CACHE,
+                **self._region(),
             },
         )
 
@@ -180,7 +188,7 @@ class GpuService(Construct):
             }
             | {"TRITON_CACHE_DIR": f"{_CACHE}/triton", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"},
             alive=["CMD", "python3", "-c", _ALIVE.format(PORT, "assert c.getresponse().status == 200")],
-            restarts=True,
+            restarted_after=_VLLM_AGAIN,
         )
 
     def _reading(self, task: ecs.TaskDefinition, image: ecs.ContainerImage) -> ecs.ContainerDefinition:
@@ -194,9 +202,13 @@ class GpuService(Construct):
             memory=_WORKER_MIB,
             stop=SPEC.stop,
             scratch=_SCRATCH_MIB,
-            environment=self._resources.settings(reader_memory_mb=_READER_MIB).to_env(),
+            environment=self._resources.settings(reader_memory_mb=_READER_MIB).to_env() | self._region(),
             alive=["CMD", "python", "-c", _ALIVE.format(_FRONT, "c.getresponse()")],
         )
+
+    def _region(self) -> dict[str, str]:
+        """Where what it calls is; a function is told by Lambda, a container of a task by nobody, and boto3 looks for this name alone."""
+        return {"AWS_DEFAULT_REGION": cdk.Stack.of(self).region}
 
     def _container(
         self,
@@ -210,7 +222,7 @@ class GpuService(Construct):
         shared: int | None = None,
         stop: float | None = None,
         alive: list[str] | None = None,
-        restarts: bool = False,
+        restarted_after: float | None = None,
         memory: int | None = None,
         entry_point: list[str] | None = None,
         gpu_count: int | None = None,
@@ -243,7 +255,8 @@ class GpuService(Construct):
             linux_parameters=linux,
             stop_timeout=None if stop is None else cdk.Duration.seconds(stop),
             health_check=health or None,
-            enable_restart_policy=restarts or None,
+            enable_restart_policy=True if restarted_after else None,
+            restart_attempt_period=cdk.Duration.seconds(restarted_after) if restarted_after else None,
             logging=ecs.LogDriver.aws_logs(stream_prefix=name, log_group=self._log_group(name)),
         )
         container.add_mount_points(ecs.MountPoint(container_path=_CACHE, source_volume="cache", read_only=name == "worker"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -22,8 +23,23 @@ BACKEND = "gpu-service"
 PORT = 8000
 CARDS = {"g5": "A10G", "g6": "L4", "g6e": "L40S"}
 """The card of each family of instances: those that are rented with one card. Larger cards come by eight."""
-_SIZES = ("2xlarge", "4xlarge", "8xlarge", "16xlarge")
+SIZES = ("2xlarge", "4xlarge", "8xlarge", "16xlarge")
 """With one card each, and room for a task: 8 processors and 32 GiB, of which the instance keeps some for itself."""
+PRICES: Mapping[str, float] = {
+    "g5.2xlarge": 1.212,
+    "g5.4xlarge": 1.624,
+    "g5.8xlarge": 2.448,
+    "g5.16xlarge": 4.096,
+    "g6.2xlarge": 0.978,
+    "g6.4xlarge": 1.323,
+    "g6.8xlarge": 2.014,
+    "g6.16xlarge": 3.397,
+    "g6e.2xlarge": 2.242,
+    "g6e.4xlarge": 3.004,
+    "g6e.8xlarge": 4.529,
+    "g6e.16xlarge": 7.577,
+}
+"""USD an hour, on demand, in us-east-1, by public lists of 2026-11; not verified on an account, and without ECS's own charge for managed instances."""
 
 
 class GpuSettings(BaseModel):
@@ -61,8 +77,8 @@ class GpuSettings(BaseModel):
     def _fits(self) -> Self:
         for instance in self.instance_types:
             family, _, size = instance.partition(".")
-            if family not in CARDS or size not in _SIZES:
-                raise ValueError(f"instance_types: {instance!r} is none of {', '.join(CARDS)} in one of the sizes {', '.join(_SIZES)}")
+            if family not in CARDS or size not in SIZES:
+                raise ValueError(f"instance_types: {instance!r} is none of {', '.join(CARDS)} in one of the sizes {', '.join(SIZES)}")
             if CARDS[family] not in self.entry.gpus():
                 cards = ", ".join(self.entry.gpus()) or "no card at all"
                 raise ValueError(f"instance_types: {self.model} does not fit the {CARDS[family]} of {instance}; it fits {cards}")
@@ -72,6 +88,11 @@ class GpuSettings(BaseModel):
     def entry(self) -> Model:
         """The model in the registry."""
         return model(self.model)
+
+    @property
+    def usd_per_hour(self) -> float:
+        """What a card costs at most: the dearest instance that may be rented, on demand, whether `spot` makes it cheaper or not."""
+        return max(PRICES[instance] for instance in self.instance_types)
 
     @property
     def bucket(self) -> str:
@@ -104,4 +125,6 @@ def read_gpu(value: Any) -> Any:
             value = json.loads(value)
         except json.JSONDecodeError:
             raise ValueError('on the command line it is JSON, say --context gpu=\'{"model": "olmocr-2-7b-fp8"}\'') from None
+    if value and not isinstance(value, (dict, GpuSettings)):
+        raise ValueError('what is meant is {"model": ...}, and more settings if you like; `escriba models list` has the names')
     return value or None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -42,6 +43,8 @@ GATEWAYS: Mapping[str, str] = {
     "dynamodb": "the ledger",
 }
 """Gateway endpoints, which cost nothing."""
+GUARDED = ("s3", "dynamodb", "sqs", "logs")
+"""Those through which what was read could be carried out with somebody else's keys; they let this account's own through, whom their roles limit."""
 _ZONES = 2
 """Subnets, in as many zones: two markets for GPUs. The doors stand in the first one alone, at half the price of both; the other subnet uses them too."""
 
@@ -69,8 +72,9 @@ class Network(Construct):
         self.tasks.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "AWS, through the endpoints")
         doors = self._group("Endpoints", "Interface endpoints: called by the tasks of the GPU service alone")
         doors.add_ingress_rule(self.tasks, ec2.Port.tcp(443), "calls of AWS")
+        made: dict[str, ec2.VpcEndpoint] = {}
         for name in INTERFACES:
-            self.vpc.add_interface_endpoint(
+            made[name] = self.vpc.add_interface_endpoint(
                 name.replace(".", "-"),
                 service=ec2.InterfaceVpcEndpointAwsService(name),
                 subnets=ec2.SubnetSelection(subnets=self.subnets[:1]),
@@ -79,7 +83,8 @@ class Network(Construct):
                 private_dns_enabled=True,
             )
         for name in GATEWAYS:
-            self.vpc.add_gateway_endpoint(name, service=ec2.GatewayVpcEndpointAwsService(name))
+            made[name] = self.vpc.add_gateway_endpoint(name, service=ec2.GatewayVpcEndpointAwsService(name))
+        self._guard(made)
 
     @staticmethod
     def idle_bill() -> str:
@@ -89,6 +94,18 @@ class Network(Construct):
             f"{len(INTERFACES)} interface endpoints in one zone cost {usd:.2f} USD a month, used or not: {PRICE.usd_per_hour} USD an hour each in "
             f"{PRICE.region} ({PRICE.dated}, {PRICE.source}), and 0.01 a GB; the gateways to {' and '.join(GATEWAYS)} cost nothing"
         )
+
+    def _guard(self, doors: Mapping[str, ec2.VpcEndpoint]) -> None:
+        stack = cdk.Stack.of(self)
+        for name in GUARDED:
+            ours = {"StringEquals": {"aws:PrincipalAccount": stack.account}}
+            doors[name].add_to_policy(
+                iam.PolicyStatement(principals=[iam.StarPrincipal()], actions=["*"], resources=["*"], conditions=ours)
+            )
+        # The layers of the images come from a bucket of ECR's, by addresses that ECR has signed with keys of its own account. Source: "Minimum Amazon S3
+        # bucket permissions for Amazon ECR" in its user guide.
+        layers = f"arn:{stack.partition}:s3:::prod-{stack.region}-starport-layer-bucket/*"
+        doors["s3"].add_to_policy(iam.PolicyStatement(principals=[iam.StarPrincipal()], actions=["s3:GetObject"], resources=[layers]))
 
     def _group(self, name: str, description: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(self, name, vpc=self.vpc, description=description, allow_all_outbound=False)

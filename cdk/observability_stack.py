@@ -15,6 +15,7 @@ from cdk.deployment import Deployment
 from cdk.resources import Alarmed
 from cdk.topics import Topics
 from escriba.alarms import ALARMS, Alarm
+from escriba.alarms.cost import COST, cost_per_hour
 
 _HOURS_A_MONTH = 730
 _TIMES_THE_SHARE = 3  # work comes in bursts
@@ -45,6 +46,10 @@ class ObservabilityStack(cdk.Stack):
         dashboard(self, deployment, alarmed, stopped, list(made.values()))
 
     def _alarm(self, alarm: Alarm) -> cloudwatch.Alarm:
+        if alarm.name != COST:
+            return make_alarm(self, alarm, self._deployment, self._alarmed)
+        if self._deployment.gpu:
+            alarm = cost_per_hour(self._deployment.gpu.usd_per_hour)
         budget = self._deployment.monthly_budget_usd
-        threshold = _TIMES_THE_SHARE * budget / _HOURS_A_MONTH if alarm.name == "cost-per-hour" and budget else None
+        threshold = _TIMES_THE_SHARE * budget / _HOURS_A_MONTH if budget else None
         return make_alarm(self, alarm, self._deployment, self._alarmed, threshold=threshold)

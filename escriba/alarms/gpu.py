@@ -54,7 +54,7 @@ GPU: tuple[Alarm, ...] = (
         datapoints=_QUARTERS,
         meaning="tasks of the GPU service have run for 20 minutes, and are paid for, without completing a page, while pages wait",
         causes="the model's server does not come up or has hung; the worker cannot reach the ledger or the bucket (an endpoint, a permission)",
-        todo="the logs of the two containers, server and worker, say which; set max_tasks to what you are willing to pay for while you mend it",
+        todo="the logs of the two containers, server and worker, say which; docs/operations.md says how to stop paying while you mend it",
         faults=("gpu-reads-nothing",),
     ),
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from escriba.alarms.cost import cost_per_hour
 from escriba.alarms.kinds import FUNCTIONS, TABLE, Alarm, Metric, of_function, ours, summed
 
-USD_PER_GB_SECOND = 0.0000166667  # Lambda on x86 in us-east-1, list price of 2026
 _ERRORS, _ALL_ERRORS = summed("Errors")
 _THROTTLES, _ALL_THROTTLES = summed("Throttles")
 
@@ -128,20 +128,7 @@ INFORMING: tuple[Alarm, ...] = (
         todo="look at what recognise_pages logs after reading; its reads end by themselves at a cap, the ledger keeps what is done",
         faults=("completions-lost",),
     ),
-    Alarm(
-        name="cost-per-hour",
-        metrics={short: of_function("Duration", spec.name) for short, spec in FUNCTIONS.items()},
-        expression="("
-        + " + ".join(f"FILL({short}, 0) * {spec.memory / 1024:g}" for short, spec in FUNCTIONS.items())
-        + f") / 1000 * {USD_PER_GB_SECOND:.10f}",
-        threshold=10,
-        period=3600,
-        unit="USD",
-        meaning="the functions have cost more in an hour than is planned for (10 USD, or three times the hourly share of monthly_budget_usd)",
-        causes="a large import; slower pages; the same work done again",
-        todo="escriba status says what waits; a lower max_concurrency of recognise_pages spreads it, a disabled mapping holds it",
-        faults=("expensive-pages",),
-    ),
+    cost_per_hour(),
     Alarm(
         name="ledger-throttled",
         metrics={

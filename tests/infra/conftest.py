@@ -47,7 +47,7 @@ def dev(dev_stacks: dict[str, Template]) -> Template:
 
 
 PROD = {"stage": "prod", "architecture": "arm64", "alarm_email": "ops@example.org", "gpu": {"model": "olmocr-2-7b-fp8"}}
-"""A stage with everything there is; dev has neither alarms nor a GPU service."""
+"""A stage with everything there is; dev has neither alarms nor a GPU service unless it is told to."""
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +77,7 @@ def gpu(stacks: dict[str, Template]) -> Template:
 def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
     """Every template of another stage, whose GPU service has everything set that can be."""
     settings = {"model": "dots-ocr", "instance_types": ["g6.4xlarge"], "spot": True, "max_tasks": 2, "weights": "s3://my-weights/ocr/"}
-    return all_templates(tmp_path_factory.mktemp("cdk"), stage="dev", gpu=json.dumps(settings))
+    return all_templates(tmp_path_factory.mktemp("cdk"), stage="dev", alarm_email="ops@example.org", gpu=json.dumps(settings))
 
 
 def of_type(template: Template, kind: str) -> Found:

@@ -197,9 +197,9 @@ def test_cloudformation_knows_every_property(dev: Template) -> None:
 @pytest.mark.parametrize(
     ("context", "sentence"),
     [
-        ({"stage": "Prod!"}, "stage"),
+        ({"stage": "Prod!"}, "stage: 'Prod!' is no name of a stage"),
         ({"architecture": "riscv"}, "architecture"),
-        ({"alarm_email": "nobody"}, "alarm_email"),
+        ({"alarm_email": "nobody"}, "alarm_email: 'nobody' is no address, say ops@example.org; empty: nobody, in dev alone"),
         ({"stage": "prod"}, "alarm_email: the stage prod has alarms, and somebody must hear them"),
         ({"monthly_budget_usd": -1}, "monthly_budget_usd"),
         ({"policies": "examples"}, r"name the file examples\.toml"),

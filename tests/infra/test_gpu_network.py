@@ -77,6 +77,18 @@ def test_the_doors_open_to_tasks_alone(gpu: Template) -> None:
         assert "SecurityGroupIngress" not in of_type(gpu, "EC2::SecurityGroup")[doors]
 
 
+def test_a_door_for_data_opens_to_this_account_alone(gpu: Template) -> None:
+    """Keys of somebody else's account, brought in with a document, carry nothing out; only the images' layers, signed by ECR, are read by anybody."""
+    ours = {"StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}}
+    layers = "arn:aws:s3:::prod-eu-west-1-starport-layer-bucket/*"
+    for name in ("s3", "dynamodb", "sqs", "logs"):
+        first, *more = interfaces(gpu)[name]["PolicyDocument"]["Statement"]
+        assert first == {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*", "Condition": ours}, name
+        assert [(s["Effect"], s["Action"], filled(gpu, s["Resource"])) for s in more] == [("Allow", "s3:GetObject", layers)] * (
+            name == "s3"
+        )
+
+
 def test_the_idle_bill_is_told(gpu: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """By the command that writes the templates, by the stack's outputs and by the page, from the same dated price."""
     endpoints = sum(len(e.get("SubnetIds", ())) for e in of_type(gpu, "EC2::VPCEndpoint").values())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import xform_name
+from botocore.session import get_session
 
 from cdk.deployment import read_deployment
 from cdk.gpu_settings import GpuSettings
@@ -48,6 +52,10 @@ def test_what_is_set_is_done(others: dict[str, Template], gpu: Template) -> None
         assert (rented["CapacityOptionType"], rented["InstanceRequirements"]["AllowedInstanceTypes"]) == (option, types)
         assert rented["InstanceRequirements"]["AcceleratorCount"] == {"Min": 1, "Max": 1}
         assert rented["InstanceRequirements"]["AcceleratorManufacturers"] == ["nvidia"]
+        # Or EC2 would leave out those that cost a fifth more than the cheapest one. The other kind of capacity asks for nothing here.
+        prices = {name: value for name, value in rented["InstanceRequirements"].items() if "Price" in name}
+        kind = {"ON_DEMAND": "OnDemand", "SPOT": "Spot"}[option]
+        assert prices == {f"{kind}MaxPricePercentageOverLowestPrice": 999_999}
         [target] = of_type(template, "ApplicationAutoScaling::ScalableTarget").values()
         assert target["MaxCapacity"] == most
         [service] = of_type(template, "ECS::Service").values()
@@ -62,16 +70,19 @@ def test_what_is_set_is_done(others: dict[str, Template], gpu: Template) -> None
     ("gpu", "sentence"),
     [
         ("olmocr-2-7b-fp8", "on the command line it is JSON"),
-        ({"spot": True}, "model: field required"),
+        (["olmocr-2-7b-fp8"], 'gpu: what is meant is {"model": ...}, and more settings if you like'),
+        ({"spot": True}, "model: it is missing; `escriba models list` has the names"),
+        ({"model": 7}, "gpu: model: a name of `escriba models list` is meant"),
         ({"model": "olmocr"}, "there is no model 'olmocr' in the registry; did you mean olmocr-2-7b-fp8"),
         ({"model": "gpt-4o"}, "gpt-4o has no weights"),
         ({"model": "qwen3-vl-8b"}, "qwen3-vl-8b does not fit the L4 of g6.2xlarge; it fits L40S"),
         ({"model": "dots-ocr", "instance_types": ["p5.48xlarge"]}, "'p5.48xlarge' is none of g5, g6, g6e"),
         ({"model": "dots-ocr", "instance_types": ["g6.xlarge"]}, "'g6.xlarge' is none of"),
-        ({"model": "dots-ocr", "instance_types": []}, "instance_types"),
+        ({"model": "dots-ocr", "instance_types": "g6.2xlarge"}, 'instance_types: a list is meant, say ["g6.2xlarge"]'),
+        ({"model": "dots-ocr", "instance_types": []}, 'instance_types: name at least one, say ["g6.2xlarge"]'),
         ({"model": "dots-ocr", "max_tasks": 21}, "max_tasks: input should be less than or equal to 20"),
         ({"model": "dots-ocr", "weights": "my-weights/ocr"}, "'my-weights/ocr' is no s3://BUCKET/PREFIX"),
-        ({"model": "dots-ocr", "cards": 8}, "cards: extra inputs are not permitted"),
+        ({"model": "dots-ocr", "cards": 8}, "cards: there is no such setting (docs/deploy.md lists them all)"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(gpu: Any, sentence: str) -> None:
@@ -79,6 +90,16 @@ def test_a_wrong_setting_is_refused_by_name(gpu: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match="is not accepted: gpu") as refused:
         read_deployment({**PROD, "policies": "policies", "monthly_budget_usd": 0, "gpu": gpu})
     assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_cards_are_not_rented_unless_somebody_hears_of_them() -> None:
+    """In dev as well, which may else do without alarms: tasks that start and die are paid for until somebody looks."""
+    context = {**PROD, "stage": "dev", "policies": "policies", "monthly_budget_usd": 0}
+    assert read_deployment(context).gpu
+    assert read_deployment({**context, "alarm_email": "", "gpu": {}}).gpu is None
+    with pytest.raises(ValueError, match=r"is not accepted: gpu needs alarm_email: .*ALARM_EMAIL=") as refused:
+        read_deployment({**context, "alarm_email": ""})
     assert "\n" not in str(refused.value)
 
 
@@ -90,6 +111,32 @@ def test_every_setting_stands_on_the_page_with_its_default() -> None:
     for name, field in GpuSettings.model_fields.items():
         default = "" if field.is_required() or field.default == "" else json.dumps(field.default)
         assert rows[name].strip("`") == default, name
+
+
+def test_the_page_says_how_to_stop_paying(others: dict[str, Template]) -> None:
+    """Scaling first, or it would start a task again within minutes; then the service, then what is protected. Each is a call of AWS's, on names that exist."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    calls = [shlex.split(line) for line in re.findall(r"^ {4}aws ((?:ecs|application-autoscaling) .*)", page, re.MULTILINE)]
+    [cluster], [service] = (of_type(others["Gpu"], f"ECS::{kind}").values() for kind in ("Cluster", "Service"))
+    names = {"cluster": cluster["ClusterName"], "service": service["ServiceName"], "services": service["ServiceName"]}
+    names |= {"service-name": names["service"], "resource-id": f"service/{names['cluster']}/{names['service']}"}
+    session, told = get_session(), []
+    for api, call, *words in calls:
+        model = session.get_service_model(api)
+        operation = model.operation_model({xform_name(name, "-"): name for name in model.operation_names}[call])
+        flags = {xform_name(name, "-"): shape for name, shape in operation.input_shape.members.items()}
+        given = {flag.removeprefix("--"): value for flag, value in itertools.pairwise(words) if flag.startswith("--")}
+        assert {xform_name(name, "-") for name in operation.input_shape.required_members} <= given.keys() <= {*flags, "query"}, call
+        assert {flag: names[flag] for flag in names.keys() & given.keys()}.items() <= given.items(), call
+        if "suspended-state" in given:
+            state = dict(part.split("=") for part in given["suspended-state"].split(","))
+            assert state.keys() == flags["suspended-state"].members.keys()
+            assert len(set(state.values())) == 1
+            told.append(f"{call} {state['DynamicScalingInSuspended']}")
+        else:
+            told.append(call)
+    stopping = ["register-scalable-target true", "update-service", "list-tasks", "stop-task", "register-scalable-target false"]
+    assert [call for call in told if call in stopping] == stopping
 
 
 def test_backends_of_a_file_stand_beside_it(tmp_path: Path) -> None:

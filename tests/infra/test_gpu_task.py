@@ -66,11 +66,18 @@ def test_they_start_and_stop_in_order(gpu: Template) -> None:
     assert made["worker"]["DependsOn"] == [{"ContainerName": "vllm", "Condition": "START"}]
     assert made["worker"]["StopTimeout"] == SPEC.stop
     assert made["worker"]["StopTimeout"] + made["vllm"]["StopTimeout"] < NOTICE
-    assert made["vllm"]["RestartPolicy"] == {"Enabled": True}
+    # By default a server that dies within five minutes of its start is not started again, and takes the task with it; 60 seconds are the least.
+    assert made["vllm"]["RestartPolicy"] == {"Enabled": True, "RestartAttemptPeriod": 60}
     for name in ("vllm", "worker"):
         check = made[name]["HealthCheck"]
         assert (check["Command"][0], check["StartPeriod"]) == ("CMD", SPEC.start)
         compile(check["Command"][-1], name, "exec")
+
+
+def test_what_calls_aws_is_told_its_region(gpu: Template) -> None:
+    """Clients of AWS take it from this variable alone; Lambda sets it by itself, ECS does not."""
+    told = {name: environment(container).get("AWS_DEFAULT_REGION") for name, container in containers(gpu).items()}
+    assert told == {"weights": {"Ref": "AWS::Region"}, "worker": {"Ref": "AWS::Region"}, "vllm": None}
 
 
 def test_the_worker_is_told_what_a_function_is_told(gpu: Template, prod: Template) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from cdk.app import NO_BUNDLING, build
+from cdk.gpu_settings import CARDS, PRICES, SIZES
 from escriba.alarms import ALARMS, OURS
+from escriba.alarms.cost import COST, cost_per_hour
 from escriba.topology import TOPOLOGY
 from tests.infra.conftest import PROD, Synthesise, Template, of_type
 
@@ -28,7 +30,8 @@ def test_every_alarm_is_as_its_data_says(watch: Template) -> None:
     """Expression, threshold, direction, windows and missing data; no alarm more."""
     made = alarms(watch)
     assert made.keys() == {alarm.name for alarm in ALARMS}
-    for alarm in ALARMS:
+    # Its GPU service may rent g6.2xlarge, g6e.2xlarge and g5.2xlarge: the dearest is what a card is taken to cost.
+    for alarm in (cost_per_hour(2.242) if alarm.name == COST else alarm for alarm in ALARMS):
         properties = made[alarm.name]
         [result] = [metric for metric in properties["Metrics"] if metric.get("ReturnData", True)]
         assert result["Expression"] == alarm.expression
@@ -104,10 +107,22 @@ def test_cloudwatch_may_publish_to_topic_and_key(watch: Template, prod: Template
 
 
 def test_a_budget_sets_the_cost_alarm(tmp_path: Any) -> None:
-    """Three times its hourly share."""
-    build({**NO_BUNDLING, **PROD, "monthly_budget_usd": 730}, str(tmp_path)).synth()
-    budgeted = json.loads((tmp_path / "Observability.template.json").read_text())
-    assert alarms(budgeted)["cost-per-hour"]["Threshold"] == 3
+    """Three times its hourly share; without a GPU service it counts no cards."""
+    build({**NO_BUNDLING, **PROD, "monthly_budget_usd": 730, "gpu": {}}, str(tmp_path)).synth()
+    budgeted = alarms(json.loads((tmp_path / "Observability.template.json").read_text()))[COST]
+    assert budgeted["Threshold"] == 3
+    [plain] = [alarm for alarm in ALARMS if alarm.name == COST]
+    [result] = [metric for metric in budgeted["Metrics"] if metric.get("ReturnData", True)]
+    assert result["Expression"] == plain.expression == cost_per_hour().expression
+    assert "GpuTasksRunning" not in json.dumps(budgeted["Metrics"])
+
+
+def test_what_may_be_rented_has_a_price() -> None:
+    """Each kind that `instance_types` takes, and no other; a larger one costs more."""
+    assert PRICES.keys() == {f"{family}.{size}" for family in CARDS for size in SIZES}
+    for family in CARDS:
+        prices = [PRICES[f"{family}.{size}"] for size in SIZES]
+        assert prices == sorted(set(prices))
 
 
 def test_a_stage_that_nobody_hears_has_no_alarms(synthesise: Synthesise, tmp_path: Any) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from escriba.alarms import ALARMS, Alarm
-from escriba.local.alarm_evaluator import changes
+from escriba.alarms.cost import cost_per_hour
+from escriba.local.alarm_evaluator import changes, is_red
 from tests.matrix.faults import FAULTS
 from tests.matrix.trace import alarms_wrong, faults_found, first_red, trace
 from tests.matrix.world import HOUR, world
@@ -30,6 +31,17 @@ def test_every_alarm_is_for_a_fault_and_every_fault_is_known() -> None:
         assert set(alarm.faults) | set(alarm.also) <= NAMES
         assert not set(alarm.faults) & set(alarm.also)
         assert [name for name in alarm.also if first_red(alarm, trace(name)) is None] == [], alarm.name
+
+
+def test_cards_that_read_nothing_are_a_cost() -> None:
+    """With a budget of 240 USD a month, three hourly shares of which are about one: a card is beyond that, the functions alone are not."""
+    seen = trace("gpu-reads-nothing")
+    with_cards, without = (replace(alarm, threshold=3 * 240 / 730) for alarm in (cost_per_hour(2.242), cost_per_hour()))
+    came = first_red(with_cards, seen)
+    assert came is not None
+    assert came <= with_cards.window
+    assert not is_red(with_cards, seen.store, seen.ended)
+    assert [change for change in changes(without, seen.store, seen.warm, seen.ended) if change.red] == []
 
 
 def loosened(alarm: Alarm) -> Alarm:
