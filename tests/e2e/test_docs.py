@@ -31,7 +31,7 @@ ELSEWHERE = {
     "make test": "it is what runs this test",
     "make package": "it needs a package index; tests/infra/test_packages.py packs with one of its own",
     "make test-packages": "it needs a package index, and is itself the test",
-    "make diff TEMPLATE=before.json": "it fetches the CDK's command line from npm",
+    "make diff TEMPLATE=before/Core.template.json": "it fetches the CDK's command line from npm",
     "make diff": "it needs an account",
     ".venv/bin/escriba doctor --aws": "it needs an account; tests/contract/test_doctor.py has one emulated",
     ".venv/bin/escriba doctor --stack escriba-dev-core": "it needs a stack; tests/contract/test_doctor.py has one emulated",
