@@ -25,7 +25,7 @@ def run(
     password: Annotated[list[str] | None, typer.Option(help="For encrypted PDFs; repeat it to have several tried.")] = None,
     vision: Annotated[str | None, typer.Option(help="Who reads hard pages: `ollama`, or the URL of an OpenAI-compatible endpoint.")] = None,
     model: Annotated[
-        str, typer.Option(help="The vision model, as `escriba models list` or the endpoint calls it; without it what is there.")
+        str, typer.Option(help="The vision model, as `escriba models list` or the endpoint calls it; without it the one that is there.")
     ] = "",
     vision_key: Annotated[
         str, typer.Option(envvar="ESCRIBA_VISION_KEY", help="The endpoint's key; better left in the environment.", show_default=False)

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Protocol
 
+from tests.engines import fake_ollama
+
 CONTEXT = 4096  # tokens; one a character, and a picture costs nothing
+OLLAMA = "library"  # who owns models, as Ollama signs them
 MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff")
 
 
@@ -144,6 +147,8 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/models" and self._knows_key():
             card = {"object": "model", "created": 0, "owned_by": self.server.owner, "max_model_len": CONTEXT}
             self.json(200, {"object": "list", "data": [{"id": name, **card} for name in self.server.models]})
+        elif self.server.owner == OLLAMA and self.path in (answers := fake_ollama.answers(self.server.models)):
+            self.json(200, answers[self.path])
         elif self.path != "/v1/models":
             self.json(404, {"detail": "Not Found"})
 
