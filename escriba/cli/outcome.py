@@ -33,7 +33,7 @@ PIPED_WIDTH = 120
 _ROUTES = {"text_layer": "text", "ocr": "OCR"}
 _MOST_REASONS = 4
 _MOST_NAMES = 3
-_FIGURES = re.compile(r" \((?!HTTP )[^)]*\d[^)]*\)")  # an HTTP status is no measurement: it says what to mend
+_FIGURES = re.compile(r" \((?!HTTP )[^)]*\d[^)]*\)| for \d+ s$")  # an HTTP status is no measurement: it says what to mend
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def understand(error: Exception, place: str, now: datetime) -> Failure:
 
 def _status(status: int, body: object, place: str, told: float | None) -> Failure:
     if status in _UNAUTHORISED:
-        sentence = f"{place} does not accept the key (HTTP {status}): check ESCRIBA_VISION_KEY or --vision-key; in a deployment, the backend's secret"
+        sentence = f"{place} does not accept the key (HTTP {status}): check ESCRIBA_VISION_KEY or --vision-key, or in a deployment the backend's secret"
         return Failure(EngineUnavailable(sentence), again=False, ill=False, status=status)
     if status == NOT_FOUND:
         sentence = f"{place} does not know what was asked for (HTTP 404): an OpenAI-compatible address usually ends in /v1"
