@@ -76,7 +76,8 @@ def checked_url(base_url: str, *, own: bool, trusted_hosts: Collection[str], res
     try:
         url = httpx2.URL(base_url.strip().rstrip("/"))
     except httpx2.InvalidURL as error:
-        wrong = f"not a URL ({'its port is no number' if 'port' in str(error).lower() else 'it cannot be read as one'})"
+        whole = base_url.count("[") == base_url.count("]")  # else it is the bracket of an IPv6 address that is taken for a port
+        wrong = f"not a URL ({'its port is no number' if whole and 'port' in str(error) else 'it cannot be read as one'})"
         raise ConfigurationError(f"the vision endpoint's address is {wrong}; write it as http://127.0.0.1:8000/v1") from None
     if url.port is not None and not 0 < url.port <= _LAST_PORT:
         raise ConfigurationError(

@@ -145,7 +145,7 @@ def test_a_wrong_path_leads_nowhere_else(watched: Watched) -> None:
         ("127.0.0.1:8000/v1", "begin with http"),
         ("ftp://127.0.0.1/v1", "begin with http"),
         ("http:///v1", "name a host"),
-        ("http://[::1", "not a URL"),
+        ("http://[::1", "not a URL .it cannot be read as one"),
         ("http://127.0.0.1:notaport/v1", "not a URL .its port is no number"),
         ("http://127.0.0.1:99999/v1", "not a URL .its port must be 1 to 65535"),
         ("http://key@127.0.0.1:8000/v1", "neither a key nor a query"),
