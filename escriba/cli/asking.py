@@ -7,61 +7,67 @@ from collections.abc import Sequence
 
 from escriba import models
 from escriba.backends import Backend
+from escriba.cli.naming import how_apis_are_used, on_endpoint, on_ollama
 from escriba.engines.ollama import find_ollama
-from escriba.engines.own_host import is_own_host
-from escriba.errors import ConfigurationError, EngineMissing, EngineUnavailable, EscribaError
+from escriba.engines.own_host import checked_url, is_nowhere, is_own_host, resolve
+from escriba.errors import ConfigurationError, EngineUnavailable, EscribaError
 from escriba.policy import Policy
 
 KEY_SECRET = "vision-key-of-this-run"  # noqa: S105  (its name)
 _OLLAMA = "ollama"
+_WISHES = "`ollama` or the URL of an OpenAI-compatible endpoint (http://127.0.0.1:8000/v1)"
 _SECONDS_PER_PAGE = 1.0  # whoever names a model waits for it as long as the policy does
 
 
-def find_backend(wish: str, model: str, policy: Policy, *, key: str = "", ollama_host: str = "") -> Backend:
-    """The backend for `--vision WISH --model MODEL`.
+def find_backend(wish: str | None, model: str, policy: Policy, *, key: str = "", ollama_host: str = "") -> Backend | None:
+    """The backend for `--vision WISH --model MODEL`, None where neither was said.
 
     `wish` is `ollama` or a URL, `model` empty to take what is there, `ollama_host` a value of OLLAMA_HOST.
     An endpoint that does not answer is a backend all the same: its pages keep their CPU reading. Raises `ConfigurationError` for what a person
-    must mend: no Ollama, a model that it lacks, an address outside this network that the policy does not allow.
+    must mend: no Ollama, a model that is not there, no URL, an address outside this network that the policy does not allow.
     """
+    if wish is None and not model:
+        return None
+    if wish is None:
+        raise ConfigurationError(f"--model {model} needs --vision, which says where the model runs: {_WISHES}")
+    wish = wish.strip()
     if wish == _OLLAMA:
         return _on_ollama(model, ollama_host)
     if not wish.startswith(("http://", "https://")):
-        raise ConfigurationError(
-            f"--vision takes `ollama` or the URL of an OpenAI-compatible endpoint (http://127.0.0.1:8000/v1), not {wish!r}"
-        )
+        raise ConfigurationError(_no_place(wish))
+    checked_url(wish, own=False, trusted_hosts=(), resolver=resolve)  # whether it is one at all
     own = is_own_host(wish)
     if not own and not policy.vision.external:
-        raise ConfigurationError(
-            f"{wish} is outside this network and the policy keeps pages inside; write external = true under [vision] in the policy to allow it"
-        )
-    entry, served = _match(model, _served(wish, own=own, key=key))
+        raise ConfigurationError(_kept_inside(wish))
+    entry, served = on_endpoint(model, _served(wish, own=own, key=key))
     return _backend(wish, entry, served, external=not own, key_secret=KEY_SECRET if key else "")
 
 
-def _match(model: str, served: Sequence[str]) -> tuple[models.Model, str]:
-    """The registry's entry for the model that a person named (or for what is there), and what the endpoint calls it."""
-    if not model:
-        entry = models.for_served(served[0]) if served else models.model(models.DEFAULT)
-        return entry, served[0] if served else entry.served or entry.repo
-    entry = models.for_served(model)
-    if model in served or model not in models.catalogue():
-        return entry, model
-    same = [name for name in served if models.for_served(name).name == entry.name != models.ANY]
-    if same:
-        return entry, same[0]
-    # A prompt of the registry's for a model that goes by another name there.
-    return entry, served[0] if len(served) == 1 else entry.served or entry.repo or model
+def _no_place(wish: str) -> str:
+    """What is told about a value of --vision that names no place."""
+    told = f"--vision takes {_WISHES}, not {wish!r}"
+    entry = models.catalogue().get(wish.lower())
+    if entry is None:
+        return told
+    return f"{told}, which is a model: {how_apis_are_used(entry) if entry.external else f'say where it runs, and --model {entry.name}'}"
+
+
+def _kept_inside(url: str) -> str:
+    if is_nowhere(url):
+        # Whoever mistyped a name of his own network must not be led to let pages out of it.
+        return f"the name in {url} cannot be resolved, so nothing is sent there: mend it, or write the machine's IP address"
+    return (
+        f"{url} is outside this network and the policy keeps pages inside; write external = true under [vision] in the policy to allow it"
+    )
 
 
 def _on_ollama(model: str, host: str) -> Backend:
     try:
         ollama = find_ollama(host)
-        entry = models.for_served(model) if model else models.model(models.DEFAULT)
-        known = entry.ollama if entry.ollama and (not model or model == entry.name) else model
-        return _backend(ollama.base_url, entry, ollama.require(known), external=False)
-    except (EngineUnavailable, EngineMissing) as error:
+    except EngineUnavailable as error:
         raise ConfigurationError(str(error)) from None
+    entry, name = on_ollama(model, ollama.models, ollama.address)
+    return _backend(ollama.base_url, entry, name, external=False)
 
 
 def _served(url: str, *, own: bool, key: str) -> Sequence[str]:

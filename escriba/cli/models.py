@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,21 +16,11 @@ from escriba.errors import ConfigurationError
 from escriba.health import Check
 from escriba.models import DEFAULT, GPUS, SMALL, VLLM_VERSION, Model, catalogue, model, weights
 from escriba.models.mirror import from_hub, pinned, prefix_of, publish
+from escriba.policy import Policy
 
 app = typer.Typer(no_args_is_help=True, help="The vision models Escriba knows: list them, check them, copy their weights.")
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 _Name = Annotated[str, typer.Argument(help="A name from escriba models list.", metavar="NAME")]
-
-
-class Gpu(StrEnum):
-    """Cards whose memory is known."""
-
-    L4 = "L4"
-    A10G = "A10G"
-    L40S = "L40S"
-    A100 = "A100"
-    H100 = "H100"
-    H200 = "H200"
 
 
 @app.command("list")
@@ -75,7 +64,7 @@ def show(name: _Name) -> None:
         ),
         (
             "sampling",
-            f"temperature {entry.sampling.temperature:g}, top_p {entry.sampling.top_p:g}, at most {entry.max_tokens} tokens of {entry.context}",
+            f"temperature {entry.sampling.temperature:g}, top_p {entry.sampling.top_p:g}, at most {entry.max_tokens} tokens of {entry.context}{_bound(entry)}",
         ),
         ("parser", entry.parser),
         ("prompt", entry.prompt.replace("\n", "\n  ") or "none: the image alone"),
@@ -91,16 +80,18 @@ def show(name: _Name) -> None:
 def check(
     name: Annotated[str, typer.Argument(help="A name from escriba models list; without it all that have weights.", metavar="NAME")] = "",
     folder: Annotated[Path | None, typer.Option(help="A folder with the model's weights, whose headers are read.")] = None,
-    gpu: Annotated[Gpu | None, typer.Option(help="The card it is to run on.")] = None,
+    gpu: Annotated[str, typer.Option(help=f"The card it is to run on: {', '.join(GPUS)}.", show_default=False)] = "",
 ) -> None:
     """Say whether a model may go into production, one line a question; ends with 0 when nothing fails."""
+    if gpu and gpu.upper() not in GPUS:
+        raise ConfigurationError(f"the memory of a {gpu} is not known here; --gpu takes {', '.join(GPUS)}")
     if folder is not None and not name:
         raise ConfigurationError("--folder holds the weights of one model: name it")
     if folder is not None and not folder.is_dir():
         raise ConfigurationError(f"there is no folder {folder}")
     failed = False
     for entry in [model(name)] if name else [entry for entry in catalogue().values() if entry.repo]:
-        for one in _checks(entry, folder, gpu):
+        for one in _checks(entry, folder, gpu.upper()):
             sys.stdout.write(f"{_MARKS[one.state]}  {entry.name}: {one.name}: {one.told}\n")
             failed |= one.state == "fail"
     raise typer.Exit(int(failed))
@@ -125,7 +116,7 @@ def mirror(
     _say(f"{entry.name} is {'now' if new else 'already'} in s3://{bucket}/{prefix_of(entry, prefix)}, {len(manifest.files)} files")
 
 
-def _checks(entry: Model, folder: Path | None, gpu: Gpu | None) -> Iterator[Check]:
+def _checks(entry: Model, folder: Path | None, gpu: str) -> Iterator[Check]:
     allowed = "commercial use allowed" if entry.commercial else "commercial use is not known to be allowed; read its terms"
     yield Check("licence", "ok" if entry.commercial else "warn", f"{entry.licence}, {allowed}")
     if not entry.repo:
@@ -146,12 +137,12 @@ def _checks(entry: Model, folder: Path | None, gpu: Gpu | None) -> Iterator[Chec
             yield Check("weights", "ok", weights.check(folder, entry.precision))
         except ConfigurationError as error:
             yield Check("weights", "fail", str(error))
-    if gpu is None:
+    if not gpu:
         yield Check("GPU", "ok" if entry.gpus() else "fail", f"fits {', '.join(entry.gpus()) or 'none of the cards known'}")
     else:
-        needed, memory = entry.needs_gib(), GPUS[gpu.value]
+        needed, memory = entry.needs_gib(), GPUS[gpu]
         fits = entry.fits(memory)
-        told = f"{needed:.1f} GiB with four pages at once, {'of' if fits else 'more than nine tenths of'} {memory:g} on {gpu.value}"
+        told = f"{needed:.1f} GiB with four pages at once, {'of' if fits else 'more than nine tenths of'} {memory:g} on {gpu}"
         yield Check("GPU", "ok" if fits else "fail", told)
 
 
@@ -166,6 +157,12 @@ def _gib(entry: Model) -> str:
 def _price(entry: Model) -> str:
     price = entry.price
     return f"{price.input:g} and {price.output:g} USD a million tokens in and out ({price.dated}: {price.source})" if price else ""
+
+
+def _bound(entry: Model) -> str:
+    """What is asked for in fact, where the policy's own default is less than the model could say."""
+    asked = Policy().vision.max_tokens
+    return f" (a policy asks for {asked} where its vision.max_tokens says nothing else)" if asked < entry.max_tokens else ""
 
 
 def _quoted(flag: str) -> str:

@@ -17,7 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from escriba.cli.wording import some
+from escriba.cli.wording import a_few, some
 from escriba.document import Document
 from escriba.errors import EscribaError
 from escriba.formats.report import ReportPage, report_html
@@ -32,7 +32,8 @@ _PICTURE_PIXELS = 900
 PIPED_WIDTH = 120
 _ROUTES = {"text_layer": "text", "ocr": "OCR"}
 _MOST_REASONS = 4
-_FIGURES = re.compile(r" \([^)]*\)")
+_MOST_NAMES = 3
+_FIGURES = re.compile(r" \((?!HTTP )[^)]*\d[^)]*\)| for \d+ s$")  # an HTTP status is no measurement: it says what to mend
 
 
 @dataclass(frozen=True)
@@ -211,15 +212,17 @@ def route_of(row: PagesRow) -> str:
 
 
 def _shortcomings(results: list[Result]) -> Iterator[str]:
-    """Why pages are DEGRADED, each reason once and without its figures, the most frequent first."""
-    reasons = Counter[str]()
+    """Why pages are DEGRADED, each reason once and without its figures, with the documents that have it, the most frequent first."""
+    reasons, names = Counter[str](), dict[str, dict[str, None]]()
     for result in results:
         for row in result.rows:
             if row.state == "DEGRADED":
-                reasons[_FIGURES.sub("", row.reason)] += row.pages
+                reason = _FIGURES.sub("", row.reason)
+                reasons[reason] += row.pages
+                names.setdefault(reason, {})[result.path.name] = None
     for reason, pages in reasons.most_common(_MOST_REASONS):
         hint = " (--vision names one)" if reason.endswith("no vision backend") else ""
-        yield f"{some(pages, 'page')} DEGRADED: {reason}{hint}"
+        yield f"{some(pages, 'page')} DEGRADED in {a_few(list(names[reason]), _MOST_NAMES)}: {reason}{hint}"
     if len(reasons) > _MOST_REASONS:
         yield "... and for other reasons: escriba show names them"
 

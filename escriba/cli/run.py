@@ -23,9 +23,9 @@ def run(
     languages: Annotated[str, typer.Option(help="ISO 639-2 codes, most likely first, joined by +; the policy's when absent.")] = "",
     policy: Annotated[Path | None, typer.Option(help="A policy file (TOML).")] = None,
     password: Annotated[list[str] | None, typer.Option(help="For encrypted PDFs; repeat it to have several tried.")] = None,
-    vision: Annotated[str, typer.Option(help="Who reads hard pages: `ollama`, or the URL of an OpenAI-compatible endpoint.")] = "",
+    vision: Annotated[str | None, typer.Option(help="Who reads hard pages: `ollama`, or the URL of an OpenAI-compatible endpoint.")] = None,
     model: Annotated[
-        str, typer.Option(help="The vision model, as `escriba models list` or the endpoint calls it; without it what is there.")
+        str, typer.Option(help="The vision model, as `escriba models list` or the endpoint calls it; without it the one that is there.")
     ] = "",
     vision_key: Annotated[
         str, typer.Option(envvar="ESCRIBA_VISION_KEY", help="The endpoint's key; better left in the environment.", show_default=False)
@@ -38,7 +38,7 @@ def run(
     """Read documents with the real pipeline on an embedded AWS: no account, no Docker."""
     wishes = _policy(policy, languages)
     chosen = choose(paths)
-    backend = find_backend(vision, model, wishes, key=vision_key, ollama_host=ollama_host) if vision else None
+    backend = find_backend(vision, model, wishes, key=vision_key, ollama_host=ollama_host)
     results = read_files(
         chosen.files,
         wishes,
@@ -49,7 +49,7 @@ def run(
         vision_key=vision_key,
         quiet=json,
         report=report,
-        command=_command(paths, out, policy, languages, vision, model, passwords=bool(password)),
+        command=_command(paths, out, policy, languages, vision or "", model, passwords=bool(password)),
     )
     _say(results, chosen, out, json=json, report=report)
     raise typer.Exit(0 if all(result.state == "DONE" for result in results) else 1)
@@ -78,7 +78,8 @@ def _say(results: list[outcome.Result], chosen: Chosen, out: Path, *, json: bool
     outcome.print_table(results)
     for line in chosen.notes:
         sys.stdout.write(line + "\n")
-    sys.stdout.write(f"Results: {out}/<name>/document.md, .json, .txt, .pdf; chunks.jsonl\n")
+    if any(result.output for result in results):
+        sys.stdout.write(f"Results: {out}/<name>/document.md, .json, .txt, .pdf; chunks.jsonl\n")
     aside = [
         f"{result.path.name} is in {result.output}"
         for result in results

@@ -68,14 +68,14 @@ def understand(error: Exception, place: str, now: datetime) -> Failure:
         return _status(code if isinstance(code, int) else 500, error.body, place, None)
     unreached = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
     sentence = (
-        "cannot be reached: is its server running?" if unreached else "broke off, or does not answer as an OpenAI-compatible server does"
+        "cannot be reached (is its server running?)" if unreached else "broke off, or does not answer as an OpenAI-compatible server does"
     )
     return Failure(EngineUnavailable(f"{place} {sentence}"), again=True, ill=True)
 
 
 def _status(status: int, body: object, place: str, told: float | None) -> Failure:
     if status in _UNAUTHORISED:
-        sentence = f"{place} does not accept the key (HTTP {status}): check the secret that holds it"
+        sentence = f"{place} does not accept the key (HTTP {status}): check ESCRIBA_VISION_KEY or --vision-key, or in a deployment the backend's secret"
         return Failure(EngineUnavailable(sentence), again=False, ill=False, status=status)
     if status == NOT_FOUND:
         sentence = f"{place} does not know what was asked for (HTTP 404): an OpenAI-compatible address usually ends in /v1"

@@ -1,4 +1,4 @@
-"""Finds the Ollama of this machine, or of the host that OLLAMA_HOST names, and says what to do when it or its model is not there."""
+"""Finds the Ollama of this machine, or of the host that OLLAMA_HOST names, and says what to do when it is not there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from escriba.engines.own_host import Resolver, checked_url, resolve
-from escriba.errors import EngineMissing, EngineUnavailable
+from escriba.errors import EngineUnavailable
 
 _PORT = 11434
 _ANY = {"", "0.0.0.0", "[::]"}  # noqa: S104  (where a server listens; a client asks this machine)
@@ -27,14 +27,6 @@ class Ollama:
     def base_url(self) -> str:
         """Where it speaks as OpenAI does, for `VisionClient`."""
         return f"{self.address}/v1"
-
-    def require(self, model: str) -> str:
-        """The model under the name that it has there. Raises `EngineMissing` with the command that fetches it."""
-        wanted = model if ":" in model.rpartition("/")[2] else f"{model}:latest"
-        if wanted not in self.models:
-            there = f"; it has {', '.join(self.models)}" if self.models else ""
-            raise EngineMissing(f"Ollama at {self.address} has no model {model}{there}: fetch it with `ollama pull {model}`")
-        return wanted
 
 
 def ollama_address(host: str) -> str:

@@ -22,13 +22,17 @@ _OWN_NAMES = (
     ".internal",
     ".local",
 )  # no public name ends so: the one is set aside for private use (ICANN, 2024), the other for mDNS (RFC 6762)
+_LAST_PORT = 65535
 _MOST = 16 * 1024 * 1024  # bytes of one response: the events of more than 30,000 tokens
 _HEADERS = frozenset({"accept", "connection", "content-type", "content-length", "transfer-encoding"})
 
 
 def resolve(host: str, port: int) -> list[str]:
     """Every address that the system knows for a name. Raises OSError."""
-    return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    try:
+        return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    except UnicodeError as error:
+        raise OSError(f"{host} can be nobody's name") from error
 
 
 def is_own_address(address: str) -> bool:
@@ -51,6 +55,15 @@ def is_own_host(url: str, resolver: Resolver = resolve) -> bool:
         return False
 
 
+def is_nowhere(url: str, resolver: Resolver = resolve) -> bool:
+    """Whether an endpoint's host is a name for which nobody knows an address now."""
+    address = httpx2.URL(url)
+    try:
+        return not resolver(address.host, _port(address))
+    except OSError:
+        return not _is_address(address.host)
+
+
 def checked_url(base_url: str, *, own: bool, trusted_hosts: Collection[str], resolver: Resolver) -> httpx2.URL:
     """The endpoint's address, its path without a slash at the end. Raises `ConfigurationError` for one that must not be used.
 
@@ -62,8 +75,14 @@ def checked_url(base_url: str, *, own: bool, trusted_hosts: Collection[str], res
         )
     try:
         url = httpx2.URL(base_url.strip().rstrip("/"))
-    except httpx2.InvalidURL:
-        raise ConfigurationError("the vision endpoint's address is not a URL; write it as http://127.0.0.1:8000/v1") from None
+    except httpx2.InvalidURL as error:
+        whole = base_url.count("[") == base_url.count("]")  # else it is the bracket of an IPv6 address that is taken for a port
+        wrong = f"not a URL ({'its port is no number' if whole and 'port' in str(error) else 'it cannot be read as one'})"
+        raise ConfigurationError(f"the vision endpoint's address is {wrong}; write it as http://127.0.0.1:8000/v1") from None
+    if url.port is not None and not 0 < url.port <= _LAST_PORT:
+        raise ConfigurationError(
+            f"the vision endpoint's address is not a URL (its port must be 1 to {_LAST_PORT}); write it as http://127.0.0.1:8000/v1"
+        )
     if url.scheme not in {"http", "https"} or not url.host:
         raise ConfigurationError("the vision endpoint's address must begin with http:// or https:// and name a host")
     if url.userinfo or url.query or url.fragment:

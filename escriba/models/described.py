@@ -19,7 +19,11 @@ _HEAD = (
 def described() -> str:
     """A table in Markdown, a row for each entry."""
     rows = "".join(_row(entry) for entry in catalogue().values())
-    return f"The flags are those of vLLM {VLLM_VERSION}. The GPU is the smallest one that holds the weights and four full contexts, by arithmetic.\n\n{_HEAD}{rows}"
+    told = (
+        f"The GPU is the smallest one that holds the weights and four full contexts, by arithmetic. How vLLM serves a model, with the flags of version {VLLM_VERSION},\n"
+        "`escriba models show` prints under `serve`."
+    )
+    return f"{told}\n\n{_HEAD}{rows}"
 
 
 def _row(entry: Model) -> str:

@@ -17,6 +17,8 @@ from escriba.models.registry import Model
 from escriba.models.weights import PATTERNS, check, header, refused
 
 MANIFEST = "manifest.json"
+INSTALL = "python3 -m pip --python .venv/bin/python install -e '.[models]'"
+"""What adds the hub's client to the checkout's environment, which has no pip of its own."""
 
 
 class Store(Protocol):
@@ -80,7 +82,7 @@ def from_hub(model: Model, folder: Path, told: Callable[[str], None], *, endpoin
         from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError  # noqa: PLC0415
     except ImportError:
         raise ConfigurationError(
-            "copying from the hub needs huggingface_hub, which is not installed: pip install 'escriba[models]'"
+            f"copying from the hub needs huggingface_hub, which is not installed; in the checkout: {INSTALL}"
         ) from None
     try:
         info = HfApi(endpoint=endpoint).model_info(model.repo, revision=model.revision, files_metadata=True)

@@ -162,6 +162,10 @@ class Model(_Entry):
         revision = ("--revision", self.revision) if source == self.repo else ()
         return (source, *revision, "--served-model-name", self.name, *self.vllm)
 
+    def signature(self, called: str) -> str:
+        """Who has read, as results name it; of a model that the registry does not know, also what its server calls it."""
+        return f"{self.name} ({called})" if self.name == ANY and called else self.name
+
     def usd(self, prompt_tokens: int, answer_tokens: int) -> float:
         """What one answer costs at the list price; 0 for models of our own, whose cost is their GPU's time."""
         return (prompt_tokens * self.price.input + answer_tokens * self.price.output) / 1e6 if self.price else 0.0

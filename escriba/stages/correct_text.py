@@ -66,7 +66,7 @@ def correct(document: DocumentRow, policy: Policy, page: Page, queue: str, until
             ports.meter.log("warning", "correction refused", backend=backend.name, guard=found.refused, reason=found.reason)
             continue
         figures.count(ports, document, "WordsCorrected", sum(change.taken for change in found))
-        return applied(page, found, backend.model) if found else page
+        return applied(page, found, models.model(backend.model).signature(backend.served_as)) if found else page
     return page
 
 

@@ -204,7 +204,8 @@ class _Asking:
             self._ports.meter.log("warning", "vision answer refused", backend=backend.name, guard=verdict.refused, cause=region.cause)
             return Told(region, reason=f"the vision reading was not believed: {verdict.reason}")
         box = region.box or BoundingBox(0, 0, self._page.width, self._page.height)
-        return Told(region, aligned(parsed, cpu, box), backend.model, ungrounded=verdict.grounded is None)
+        engine = models.model(backend.model).signature(backend.served_as)
+        return Told(region, aligned(parsed, cpu, box), engine, ungrounded=verdict.grounded is None)
 
     def _count(self, metric: str, value: float = 1) -> None:
         figures.count(self._ports, self._document, metric, value)

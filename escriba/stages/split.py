@@ -193,7 +193,8 @@ def policy_named(name: str, ports: Ports) -> Policy:
 
 def vision_versions(policy: Policy, ports: Ports) -> Mapping[str, str]:
     """Name and version of each model that a page may be sent to: another model, or another prompt, makes another reading."""
-    versions = {f"vision {backend.model}": models.model(backend.model).version for backend in choose(ports.backends, policy)}
+    offered = [(backend, models.model(backend.model)) for backend in choose(ports.backends, policy)]
+    versions = {f"vision {model.signature(backend.served_as)}": model.version for backend, model in offered}
     return versions | ({"correction": PROMPT_VERSION} if correctors(ports.backends, policy) else {})
 
 

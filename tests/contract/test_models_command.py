@@ -41,6 +41,8 @@ def test_one_model_is_shown_with_the_command_that_serves_it(escriba: Escriba) ->
     assert "serve: vllm serve allenai/olmOCR-2-7B-1025-FP8 --revision 19133a8e" in out
     assert """--limit-mm-per-prompt '{"image": 1, "video": 0}'""" in out
     assert "front matter section" in out
+    assert "at most 8000 tokens of 16384 (a policy asks for 4096 where its vision.max_tokens says nothing else)" in out
+    assert "a policy asks" not in escriba("show", "lightonocr-2-1b")[1]
     _, out, _ = escriba("show", "gpt-4o")
     assert "outside the account" in out
     assert "2.5 and 10 USD a million tokens" in out
@@ -57,6 +59,14 @@ def test_the_registry_as_it_stands_may_be_used(escriba: Escriba) -> None:
     assert status == 1
     assert "FAIL  qwen3-vl-8b: GPU: 27.4 GiB" in out
     assert escriba("check", "qwen3-vl-8b", "--gpu", "H100")[0] == 0
+    assert escriba("check", "qwen3-vl-8b", "--gpu", "h100")[0] == 0
+
+
+def test_a_card_whose_memory_nobody_wrote_down(escriba: Escriba) -> None:
+    """One sentence, with the cards there are."""
+    status, _, err = escriba("check", "qwen3-vl-8b", "--gpu", "RTX4090")
+    assert status == 2
+    assert err == "escriba: the memory of a RTX4090 is not known here; --gpu takes L4, A10G, L40S, A100, H100, H200\n"
 
 
 def test_an_unpinned_model_is_no_model_for_production(escriba: Escriba, monkeypatch: pytest.MonkeyPatch) -> None:

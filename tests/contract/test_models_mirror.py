@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from escriba.aws.objects import S3ObjectStore
 from escriba.errors import ConfigurationError
 from escriba.memory.objects import MemoryObjectStore
 from escriba.models import Model, model
-from escriba.models.mirror import MANIFEST, fetch, from_hub, prefix_of, publish
+from escriba.models.mirror import INSTALL, MANIFEST, fetch, from_hub, prefix_of, publish
 from tests.contract.hub import Hub, serving
 from tests.unit.test_models_weights import safetensors
 
@@ -198,4 +200,16 @@ def test_without_the_hub_s_client_the_way_out_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "escriba", "models", "mirror", ENTRY.name, "--to", "s3://weights"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2
-    assert done.stderr == "escriba: copying from the hub needs huggingface_hub, which is not installed: pip install 'escriba[models]'\n"
+    assert done.stderr == f"escriba: copying from the hub needs huggingface_hub, which is not installed; in the checkout: {INSTALL}\n"
+
+
+def test_the_way_out_is_a_way() -> None:
+    """It works from the checkout as `make setup` leaves it: no pip inside .venv, nothing on an index; and the page says the same."""
+    root = Path(__file__).parents[2]
+    assert f"\n    {INSTALL}\n" in (root / "docs" / "models.md").read_text()
+    python, *_, what = shlex.split(INSTALL.partition("--python ")[2])
+    assert python == ".venv/bin/python"
+    assert "PIP = $(PYTHON) -m pip --python $(BIN)/python" in (root / "Makefile").read_text()
+    extra = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert what == ".[models]"
+    assert any(package.startswith("huggingface_hub") for package in extra["models"])

@@ -18,15 +18,22 @@ from escriba.alarms import ALARMS
 from escriba.alarms.described import rewritten
 from escriba.backends import Backend
 from escriba.evaluation.facts import read_facts
-from escriba.models import catalogue
+from escriba.models import DEFAULT, catalogue
 from escriba.models.described import rewritten as models_rewritten
 from escriba.policy import Policy, parse_policy
 from escriba.settings import Settings
-from tests.documents import EXAMPLES, text_pdf
+from tests.documents import EXAMPLES, scribbles, text_pdf
+from tests.engines.fake_server import OLLAMA, Says, fake
 from tests.matrix.faults import FAULTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+ASKING = (
+    ".venv/bin/escriba run scans --vision ollama",
+    ".venv/bin/escriba run scans --vision ollama --model qwen3-vl-8b",
+    ".venv/bin/escriba run scans --vision http://127.0.0.1:8000/v1 --model olmocr-2-7b-fp8",
+    ".venv/bin/escriba run scans --policy external.toml --vision https://api.openai.com/v1 --model gpt-4o",
+)
 ELSEWHERE = {
     "make test": "it is what runs this test",
     "make package": "it needs a package index; tests/infra/test_packages.py packs with one of its own",
@@ -48,6 +55,7 @@ ELSEWHERE = {
     'make cdk DO="destroy --all --context stage=dev"': "it needs an account",
     'make cdk DO="destroy Gpu --context stage=dev"': "it needs an account",
     ".venv/bin/escriba models mirror olmocr-2-7b-fp8 --to s3://my-weights/ocr": "it needs the hub; tests/contract/test_models_mirror.py has one",
+    **dict.fromkeys(ASKING, "it needs a server; below it has one"),
     "make bench-gpu-worker": "it needs a vLLM and ten minutes; tests/gpu/test_bench.py and tests/vllm/test_bench.py try what it is made of",
     "make bench-gpu-tuning": "the same",
     "make bench-gpu-prepare OUT=pack": "it needs a package index and 5 GB of disk",
@@ -102,6 +110,35 @@ def test_every_command_runs(checkout: Path) -> None:
     assert (checkout / "out" / "report.html").is_file()
     assert (checkout / "read" / "invoice" / "document.md").is_file()
     assert (checkout / "out" / "eval" / "compare.html").is_file()
+
+
+@pytest.mark.no_cover
+@pytest.mark.timeout(200)
+def test_every_command_that_asks_a_model_runs(checkout: Path) -> None:
+    """Each stage's, a stand-in at loopback in its server's place: the hard page is sent to the model that the command names, and nothing else is needed."""
+    assert set(ASKING) == {command for command in commands() if "--vision" in command}
+    [policy] = [block for block in blocks("docs/models.md", "toml") if "[vision]" in block]
+    (checkout / "external.toml").write_text(policy)
+    (checkout / "scans" / "hand.png").write_bytes(scribbles(1))
+    on_ollama = [entry.ollama for entry in catalogue().values() if entry.ollama]
+    for number, command in enumerate(ASKING):
+        words = shlex.split(command)
+        name = words[words.index("--model") + 1] if "--model" in words else DEFAULT
+        wanted = catalogue()[name].ollama if "ollama" in words else name
+        with fake(Says("Recebido em mãos"), models=on_ollama if "ollama" in words else [name], owner=OLLAMA) as server:
+            words = [server.base_url if word.startswith("http") else word for word in words]
+            command_line = [*words, "--out", f"read-{number}", "--no-report"]
+            done = subprocess.run(
+                command_line,
+                cwd=checkout,
+                env=os.environ | {"OLLAMA_HOST": server.address, "ESCRIBA_VISION_KEY": "ours"},
+                capture_output=True,
+                text=True,
+                timeout=100,
+                check=False,
+            )
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+            assert {question["model"] for question in server.questions} == {wanted}, command
 
 
 @pytest.mark.no_cover

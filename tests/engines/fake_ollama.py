@@ -29,14 +29,19 @@ def _model(name: str) -> dict[str, Any]:
     }
 
 
+def answers(models: Sequence[str], version: str = "0.13.2") -> dict[str, Any]:
+    """What it answers, by path."""
+    return {"/api/version": {"version": version}, "/api/tags": {"models": [_model(name) for name in models]}}
+
+
 @contextmanager
 def fake_ollama(models: Sequence[str] = (), *, version: str = "0.13.2") -> Iterator[str]:
     """Runs while the context lasts; yields host and port, as OLLAMA_HOST has them. `version` empty: something else answers there."""
-    answers = {"/api/version": {"version": version}, "/api/tags": {"models": [_model(name) for name in models]}} if version else {}
+    known = answers(models, version) if version else {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            data = json.dumps(answers.get(self.path, [])).encode()
+            data = json.dumps(known.get(self.path, [])).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json; charset=utf-8")
             self.send_header("Content-Length", str(len(data)))

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Protocol
 
+from tests.engines import fake_ollama
+
 CONTEXT = 4096  # tokens; one a character, and a picture costs nothing
+OLLAMA = "library"  # who owns models, as Ollama signs them
 MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff")
 
 
@@ -142,8 +145,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.everywhere:
             self.server.everywhere.play(self, {})
         elif self.path == "/v1/models" and self._knows_key():
-            card = {"id": "tiny", "object": "model", "created": 0, "owned_by": self.server.owner, "max_model_len": CONTEXT}
-            self.json(200, {"object": "list", "data": [card]})
+            card = {"object": "model", "created": 0, "owned_by": self.server.owner, "max_model_len": CONTEXT}
+            self.json(200, {"object": "list", "data": [{"id": name, **card} for name in self.server.models]})
+        elif self.server.owner == OLLAMA and self.path in (answers := fake_ollama.answers(self.server.models)):
+            self.json(200, answers[self.path])
         elif self.path != "/v1/models":
             self.json(404, {"detail": "Not Found"})
 
@@ -158,7 +163,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path != "/v1/chat/completions":
             self.json(404, {"detail": "Not Found"})
         elif self._knows_key():
-            (self._refusal(asked) or self.server.next_act()).play(self, asked)
+            (self._refusal(asked, self.server.models) or self.server.next_act()).play(self, asked)
 
     def _told(self) -> dict[str, str]:
         return {name.lower(): value for name, value in self.headers.items()}
@@ -170,11 +175,11 @@ class Handler(BaseHTTPRequestHandler):
         return False
 
     @staticmethod
-    def _refusal(asked: dict[str, Any]) -> Act | None:
+    def _refusal(asked: dict[str, Any], models: Sequence[str]) -> Act | None:
         content = asked["messages"][0]["content"]
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         images = [base64.b64decode(part["image_url"]["url"].partition(",")[2]) for part in parts if part["type"] == "image_url"]
-        if asked["model"] != "tiny":
+        if asked["model"] not in models:
             return Fails(404, kind="NotFoundError", message=f"The model `{asked['model']}` does not exist.", param="model")
         if not all(image.startswith(MAGIC) for image in images):
             return Fails(400, kind="BadRequestError", message="Failed to load image: " + str(images[0][:9]))
@@ -213,13 +218,17 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class FakeServer(ThreadingHTTPServer):
-    """`acts` are played one a question, the last of them for ever; `everywhere` for every request; `seen` holds path, headers (by small names) and body of each."""
+    """`acts` are played one a question, the last of them for ever; `everywhere` for every request.
+
+    `models` are those it serves; `seen` holds path, headers (by small names) and body of each request.
+    """
 
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, host: str, acts: Sequence[Act], *, key: str = "", owner: str = "vllm", everywhere: Act | None = None) -> None:
+    def __init__(self, host: str, acts: Sequence[Act], *, key: str, owner: str, everywhere: Act | None, models: Sequence[str]) -> None:
         super().__init__((host, 0), Handler)
+        self.models = models
         self.acts, self.key, self.owner, self.everywhere = list(acts), key, owner, everywhere
         self.seen: list[tuple[str, dict[str, str], dict[str, Any] | None]] = []
         self.flooded = 0
@@ -252,9 +261,16 @@ class FakeServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def fake(*acts: Act, host: str = "127.0.0.1", key: str = "", owner: str = "vllm", everywhere: Act | None = None) -> Iterator[FakeServer]:
+def fake(
+    *acts: Act,
+    host: str = "127.0.0.1",
+    key: str = "",
+    owner: str = "vllm",
+    everywhere: Act | None = None,
+    models: Sequence[str] = ("tiny",),
+) -> Iterator[FakeServer]:
     """A server on this machine while the context lasts."""
-    server = FakeServer(host, acts or [Says()], key=key, owner=owner, everywhere=everywhere)
+    server = FakeServer(host, acts or [Says()], key=key, owner=owner, everywhere=everywhere, models=models)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -1,11 +1,11 @@
-"""Ollama is found where it is, and where it or its model is not, one sentence says what to do."""
+"""Ollama is found where it is, and where it is not, one sentence says what to do."""
 
 from __future__ import annotations
 
 import pytest
 
 from escriba.engines.ollama import find_ollama, ollama_address
-from escriba.errors import ConfigurationError, EngineMissing, EngineUnavailable
+from escriba.errors import ConfigurationError, EngineUnavailable
 from tests.engines.fake_ollama import fake_ollama
 from tests.engines.fake_server import Fails, Hangs, fake
 from tests.engines.servers import free_port
@@ -18,26 +18,6 @@ def test_it_lists_what_is_there() -> None:
     assert found.version == "0.13.2"
     assert found.models == ("granite-docling:latest", "qwen2.5vl:7b")
     assert found.base_url == f"http://{host}/v1"
-
-
-def test_a_model_is_known_with_and_without_its_usual_tag() -> None:
-    """`latest` need not be said; another tag is another model; a registry's port is no tag."""
-    with fake_ollama(["granite-docling:latest", "qwen2.5vl:7b", "hub:5000/x/y:latest"]) as host:
-        found = find_ollama(host)
-    assert found.require("granite-docling") == "granite-docling:latest"
-    assert found.require("qwen2.5vl:7b") == "qwen2.5vl:7b"
-    assert found.require("hub:5000/x/y") == "hub:5000/x/y:latest"
-    with pytest.raises(EngineMissing, match=r"has no model qwen2\.5vl; it has .*: fetch it with `ollama pull qwen2\.5vl`"):
-        found.require("qwen2.5vl")
-
-
-def test_nothing_pulled_yet() -> None:
-    """The sentence does without a list."""
-    with (
-        fake_ollama() as host,
-        pytest.raises(EngineMissing, match=r"has no model granite-docling: fetch it with `ollama pull granite-docling`"),
-    ):
-        find_ollama(host).require("granite-docling")
 
 
 def test_it_does_not_run() -> None:

@@ -9,7 +9,7 @@ import threading
 import pytest
 from pytest_socket import SocketConnectBlockedError
 
-from escriba.engines.own_host import is_own_address, is_own_host
+from escriba.engines.own_host import is_nowhere, is_own_address, is_own_host
 from escriba.engines.vision import VisionClient
 from escriba.errors import ConfigurationError, EngineUnavailable, EscribaError
 from tests.engines.fake_server import Act, Fails, FailsWithin, Hangs, Nonsense, Says, fake
@@ -145,7 +145,9 @@ def test_a_wrong_path_leads_nowhere_else(watched: Watched) -> None:
         ("127.0.0.1:8000/v1", "begin with http"),
         ("ftp://127.0.0.1/v1", "begin with http"),
         ("http:///v1", "name a host"),
-        ("http://[::1", "not a URL"),
+        ("http://[::1", "not a URL .it cannot be read as one"),
+        ("http://127.0.0.1:notaport/v1", "not a URL .its port is no number"),
+        ("http://127.0.0.1:99999/v1", "not a URL .its port must be 1 to 65535"),
         ("http://key@127.0.0.1:8000/v1", "neither a key nor a query"),
         ("http://127.0.0.1@evil.example/v1", "neither a key nor a query"),
         ("http://127.0.0.1:8000/v1?key=secret", "neither a key nor a query"),
@@ -211,6 +213,14 @@ def _names(host: str, port: int) -> list[str]:
 def test_what_counts_as_own(url: str, own: bool) -> None:
     """Loopback, private and link-local addresses; names that are private by rule, or that resolve to such addresses alone."""
     assert is_own_host(url, _names) is own
+
+
+def test_a_name_that_nobody_knows_is_told_from_one_outside() -> None:
+    """Only names can be unknown; what can be nobody's name is unknown too, and no crash."""
+    assert is_nowhere("http://nobody.example/v1", _names)
+    assert not is_nowhere("https://api.openai.com/v1", _names)
+    assert not is_nowhere("https://8.8.8.8/v1", _names)
+    assert is_nowhere("http://a..b/v1")
 
 
 def test_no_name_is_an_address() -> None:

@@ -153,3 +153,10 @@ def test_one_vllm_everywhere() -> None:
 def test_the_registry_travels_with_the_package() -> None:
     """A wheel holds models.toml."""
     assert "models/models.toml" in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["escriba"]
+
+
+def test_a_reading_is_signed_with_what_a_server_calls_a_model_that_nobody_knows() -> None:
+    """The registry's own models sign with their name there, whatever a server calls them."""
+    assert model(ANY).signature("llava:7b") == "generic (llava:7b)"
+    assert model(ANY).signature("") == "generic"
+    assert model(DEFAULT).signature("allenai/olmOCR-2-7B-1025-FP8") == DEFAULT
