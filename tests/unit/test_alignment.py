@@ -138,9 +138,7 @@ def test_a_place_that_is_invented_has_an_area_on_the_page(lengths: list[int], wi
 
 def test_a_word_at_the_end_of_a_line_keeps_half_its_place() -> None:
     """A page on which CPU OCR saw nothing: no word is squeezed into what a line has left, nor stands beyond the page's right edge."""
-    text = "\n".join(
-        ["Laboratory note no. 7741", "The sample weighed 23.85 grams on 14/03/2025.", "Reference code: QX-90817-B"] * 2
-    )
+    text = "\n".join(["Laboratory note no. 7741", "The sample weighed 23.85 grams on 14/03/2025.", "Reference code: QX-90817-B"] * 2)
     placed = words(aligned(said(text), [], BoundingBox(0, 0, 446.4, 252)))
     letters = [word.box.width / len(word.text) for word in placed]
     assert min(letters) > 0.4 * max(letters)
