@@ -27,6 +27,7 @@ from escriba.policy import Policy
 from escriba.ports import ObjectStore
 from escriba.stages.scratch import fetch
 
+SEARCHABLE = "document.pdf"
 _PICTURES = 200
 _PICTURE_PIXELS = 900
 PIPED_WIDTH = 120
@@ -50,6 +51,11 @@ class Result:
     def seconds(self) -> float:
         """Time spent reading its pages."""
         return round(sum(row.seconds for row in self.rows), 2)
+
+    @property
+    def unsearchable(self) -> bool:
+        """Whether it was delivered without its PDF, which could not be made."""
+        return self.output is not None and not (self.output / SEARCHABLE).is_file()
 
     @property
     def confidence(self) -> float | None:
@@ -145,8 +151,12 @@ def deliver_to(out: Path, name: str, document: DocumentRow, results: ObjectStore
 
 def _fill(folder: Path, document: DocumentRow, results: ObjectStore) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for key in results.keys(document.output_prefix):
-        results.download(key, folder / key.rpartition("/")[2])
+    names = {key.rpartition("/")[2]: key for key in results.keys(document.output_prefix)}
+    for name, key in names.items():
+        results.download(key, folder / name)
+    if SEARCHABLE not in names:
+        # An earlier reading's, which is not this one's.
+        (folder / SEARCHABLE).unlink(missing_ok=True)
     return folder
 
 
