@@ -31,7 +31,7 @@ SEARCHABLE = "document.pdf"
 _PICTURES = 200
 _PICTURE_PIXELS = 900
 PIPED_WIDTH = 120
-_ROUTES = {"text_layer": "text", "ocr": "OCR"}
+_ROUTES = {"text_layer": "text", "ocr": "OCR", "vision": "vision"}
 _MOST_REASONS = 4
 _FIGURES = re.compile(r" \([^)]*\)")
 
@@ -216,8 +216,21 @@ def print_table(results: list[Result]) -> None:
 
 
 def route_of(row: PagesRow) -> str:
-    """The way that a row's pages have gone, in a word."""
+    """The way that a row's pages have gone, in a word; whose reading stands in the end the ledger does not know."""
     return "vision" if row.escalated_at else _ROUTES[row.route]
+
+
+def _routes(result: Result) -> Counter[str]:
+    """Pages by whose reading stands, as the results say; of what was not delivered, by the way they went."""
+    routes = Counter[str]()
+    try:
+        delivered = json.loads((result.output / "usage.json").read_bytes())["rows"] if result.output else []
+        stood = {row["first"]: _ROUTES[row["route"]] for row in delivered}
+    except (OSError, ValueError, KeyError):
+        stood = {}
+    for row in result.rows:
+        routes[stood.get(row.first) or route_of(row)] += row.pages
+    return routes
 
 
 def _shortcomings(results: list[Result]) -> Iterator[str]:
@@ -235,9 +248,7 @@ def _shortcomings(results: list[Result]) -> Iterator[str]:
 
 
 def _cells(result: Result) -> list[str]:
-    document, routes = result.document, Counter[str]()
-    for row in result.rows:
-        routes[route_of(row)] += row.pages
+    document, routes = result.document, _routes(result)
     return [
         result.path.name,
         result.state,
