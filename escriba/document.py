@@ -149,9 +149,9 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
 class Page(msgspec.Struct, frozen=True):
     """One page as read: `number` from 1, `width` and `height` in points as displayed, blocks in reading order.
 
-    `confidence` is the mean of the words' (None for a text layer); `reason` says why a page is DEGRADED or QUARANTINED; `turned` is
-    how many degrees clockwise the page was turned to be read: its size and boxes are those of the turned page. `corrections` are the words that
-    the model `corrected_by` changed, absent where there are none.
+    `confidence` is the mean of the words' (None for a text layer; what a vision model read and CPU OCR does not confirm counts as 0);
+    `reason` says why a page is DEGRADED or QUARANTINED; `turned` is how many degrees clockwise the page was turned to be read: its size and boxes
+    are those of the turned page. `corrections` are the words that the model `corrected_by` changed, absent where there are none.
     """
 
     number: int
@@ -196,6 +196,13 @@ def mean_confidence(blocks: Sequence[Block]) -> float | None:
     words = [(len(w.text), w.confidence) for b in blocks for line in b.lines for w in line.words if w.confidence is not None]
     weight = sum(length for length, _ in words)
     return round(sum(length * confidence for length, confidence in words) / weight, 4) if weight else None
+
+
+def confirmed_confidence(blocks: Sequence[Block]) -> float | None:
+    """`mean_confidence` of words that another reader was to confirm: one that it did not counts as 0; None where it confirmed none."""
+    lengths = [(len(word.text), word.confidence is not None) for block in blocks for line in block.lines for word in line.words]
+    confirmed, mean = sum(length for length, has in lengths if has), mean_confidence(blocks)
+    return None if mean is None else round(mean * confirmed / sum(length for length, _ in lengths), 4)
 
 
 def is_sure(word: Word, engine: str) -> bool:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from escriba.document import Urgency
 from escriba.errors import ConfigurationError
 
-READER_VERSION = "2"
+READER_VERSION = "3"
 """Raised whenever the same bytes would be read differently (triage, layout, formats); part of every fingerprint."""
 
 

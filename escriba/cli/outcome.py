@@ -27,10 +27,11 @@ from escriba.policy import Policy
 from escriba.ports import ObjectStore
 from escriba.stages.scratch import fetch
 
+SEARCHABLE = "document.pdf"
 _PICTURES = 200
 _PICTURE_PIXELS = 900
 PIPED_WIDTH = 120
-_ROUTES = {"text_layer": "text", "ocr": "OCR"}
+_ROUTES = {"text_layer": "text", "ocr": "OCR", "vision": "vision"}
 _MOST_REASONS = 4
 _MOST_NAMES = 3
 _FIGURES = re.compile(r" \((?!HTTP )[^)]*\d[^)]*\)| for \d+ s$")  # an HTTP status is no measurement: it says what to mend
@@ -51,6 +52,11 @@ class Result:
     def seconds(self) -> float:
         """Time spent reading its pages."""
         return round(sum(row.seconds for row in self.rows), 2)
+
+    @property
+    def unsearchable(self) -> bool:
+        """Whether it was delivered without its PDF, which could not be made."""
+        return self.output is not None and not (self.output / SEARCHABLE).is_file()
 
     @property
     def confidence(self) -> float | None:
@@ -146,8 +152,12 @@ def deliver_to(out: Path, name: str, document: DocumentRow, results: ObjectStore
 
 def _fill(folder: Path, document: DocumentRow, results: ObjectStore) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for key in results.keys(document.output_prefix):
-        results.download(key, folder / key.rpartition("/")[2])
+    names = {key.rpartition("/")[2]: key for key in results.keys(document.output_prefix)}
+    for name, key in names.items():
+        results.download(key, folder / name)
+    if SEARCHABLE not in names:
+        # An earlier reading's, which is not this one's.
+        (folder / SEARCHABLE).unlink(missing_ok=True)
     return folder
 
 
@@ -207,8 +217,21 @@ def print_table(results: list[Result]) -> None:
 
 
 def route_of(row: PagesRow) -> str:
-    """The way that a row's pages have gone, in a word."""
+    """The way that a row's pages have gone, in a word; whose reading stands in the end the ledger does not know."""
     return "vision" if row.escalated_at else _ROUTES[row.route]
+
+
+def _routes(result: Result) -> Counter[str]:
+    """Pages by whose reading stands, as the results say; of what was not delivered, by the way they went."""
+    routes = Counter[str]()
+    try:
+        delivered = json.loads((result.output / "usage.json").read_bytes())["rows"] if result.output else []
+        stood = {row["first"]: _ROUTES[row["route"]] for row in delivered}
+    except (OSError, ValueError, KeyError):
+        stood = {}
+    for row in result.rows:
+        routes[stood.get(row.first) or route_of(row)] += row.pages
+    return routes
 
 
 def _shortcomings(results: list[Result]) -> Iterator[str]:
@@ -228,9 +251,7 @@ def _shortcomings(results: list[Result]) -> Iterator[str]:
 
 
 def _cells(result: Result) -> list[str]:
-    document, routes = result.document, Counter[str]()
-    for row in result.rows:
-        routes[route_of(row)] += row.pages
+    document, routes = result.document, _routes(result)
     return [
         result.path.name,
         result.state,

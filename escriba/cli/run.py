@@ -72,14 +72,18 @@ def _policy(path: Path | None, languages: str) -> Policy:
 
 
 def _say(results: list[outcome.Result], chosen: Chosen, out: Path, *, json: bool, report: bool) -> None:
+    without = [result.path.name for result in results if result.unsearchable]
+    unsearchable = f"No searchable PDF could be made of {a_few(without)}; what was read is in the other files.\n" if without else ""
     if json:
         outcome.print_json(results)
+        sys.stderr.write(unsearchable)
         return
     outcome.print_table(results)
     for line in chosen.notes:
         sys.stdout.write(line + "\n")
     if any(result.output for result in results):
-        sys.stdout.write(f"Results: {out}/<name>/document.md, .json, .txt, .pdf; chunks.jsonl\n")
+        pdf = "" if without and all(result.unsearchable for result in results if result.output) else ", .pdf"
+        sys.stdout.write(f"Results: {out}/<name>/document.md, .json, .txt{pdf}; chunks.jsonl\n" + unsearchable)
     aside = [
         f"{result.path.name} is in {result.output}"
         for result in results

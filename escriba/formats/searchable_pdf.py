@@ -16,14 +16,17 @@ from typing import Any
 import pymupdf
 
 from escriba.document import BoundingBox, Line, Page
-from escriba.errors import Corrupt
+from escriba.errors import Corrupt, PermanentError
 from escriba.sources.opening import Source
 from escriba.sources.pdf import BROKEN
 
+LOST = "This page of the original is damaged and could not be written again."
+_UNWRITABLE = "the PDF is too broken to be written again"
 _FONT = "EscribaText"
 _INVISIBLE = 3  # PDF's text rendering mode
 _LEAST_GAP = 0.15  # between words, of a letter's size
 _WIDER, _CLOSER = 0.08, 0.15  # between letters, of a letter's size: viewers see a space where there is more, lose one where there is less
+_THIN = 0.5  # points
 _LONG = 10  # heights; over less, one tall letter would make a line lean
 _LEVEL, _STEEP = math.radians(0.5), math.radians(15)
 _ACTING = re.compile(
@@ -35,22 +38,21 @@ _FIXED = {"creationDate": "D:20000101000000Z", "modDate": "D:20000101000000Z", "
 def write_searchable_pdf(source: Source, path: Path, read: Iterable[Page], out: Path) -> None:
     """Write the PDF of the file at `path`, opened as `source`, to `out`; `read` are the pages whose words are to lie over it.
 
-    Only pages that hold no text themselves get any. The same input gives the same bytes. Raises `Corrupt`.
+    Only pages that hold no text themselves get any; in place of a page that cannot be written again stands one that says so, and every page of
+    what was written opens. The same input gives the same bytes. Raises `Corrupt`.
     """
     try:
         with _original(source, path) as document:
             for page in read:
                 _lay_over(document, page)
-            for xref in range(1, document.xref_length()):
-                _disarm(document, xref)
-            document.set_metadata(_FIXED)
-            document.del_xml_metadata()
-            document.xref_set_key(-1, "ID", "null")
-            # MuPDF's own slip, in files it made: the place is not for that, and checkers of PDF/A stumble over it.
-            document.xref_set_key(document.pdf_catalog(), "Info", "null")
-            document.save(out, garbage=2, deflate=True, no_new_id=True)
+            _save(document, out)
+        # MuPDF writes what it repaired for itself as it stood in the file: such pages open before, and not after.
+        if not all(_opening(out, source.page_count)):
+            _replace_lost(out, source.page_count)
+            if not all(_opening(out, source.page_count)):
+                raise Corrupt(_UNWRITABLE)
     except BROKEN as error:
-        raise Corrupt("the PDF is too broken to be written again") from error
+        raise Corrupt(_UNWRITABLE) from error
 
 
 def _original(source: Source, path: Path) -> Any:
@@ -58,18 +60,67 @@ def _original(source: Source, path: Path) -> Any:
         return pymupdf.open(path, filetype="pdf")
     document = pymupdf.open()
     for number in range(1, source.page_count + 1):
-        shape = source.page(number)
+        try:
+            shape, picture = source.page(number), source.picture(number)
+        except PermanentError:
+            _say_lost(document)
+            continue
         page = document.new_page(width=shape.width, height=shape.height)
-        page.insert_image(page.rect, stream=source.picture(number))
+        page.insert_image(page.rect, stream=picture)
     return document
 
 
+def _save(document: Any, out: Path) -> None:
+    """Write it disarmed, and without what varies."""
+    for xref in range(1, document.xref_length()):
+        _disarm(document, xref)
+    document.set_metadata(_FIXED)
+    document.del_xml_metadata()
+    document.xref_set_key(-1, "ID", "null")
+    # MuPDF's own slip, in files it made: the place is not for that, and checkers of PDF/A stumble over it.
+    document.xref_set_key(document.pdf_catalog(), "Info", "null")
+    document.save(out, garbage=2, deflate=True, no_new_id=True)
+
+
+def _opening(path: Path, pages: int) -> list[bool]:
+    """Of each of so many pages whether it opens in the file that was written."""
+    with pymupdf.open(path, filetype="pdf") as document:
+        return [_opens(document, number) for number in range(pages)]
+
+
+def _opens(document: Any, number: int) -> bool:
+    try:
+        return not document.load_page(number).rect.is_empty
+    except BROKEN:
+        return False
+
+
+def _replace_lost(path: Path, pages: int) -> None:
+    """Write the file anew with the pages that open, and one that says so in place of each of the others."""
+    with pymupdf.open(stream=path.read_bytes(), filetype="pdf") as written, pymupdf.open() as whole:
+        for number in range(pages):
+            try:
+                if _opens(written, number):
+                    whole.insert_pdf(written, from_page=number, to_page=number)
+            except BROKEN:
+                pass
+            if whole.page_count == number:
+                _say_lost(whole)
+        _save(whole, path)
+
+
+def _say_lost(document: Any) -> None:
+    document.new_page().insert_text((60, 80), LOST)
+
+
 def _lay_over(document: Any, read: Page) -> None:
+    lines = [line for block in read.blocks for line in block.lines if line.words]
+    if not lines and not read.turned:
+        return  # also a page that is lost, which would not open
     page = document[read.number - 1]
     if read.turned:
         # Upright for whoever opens it too; and the boxes are those of the turned page.
         page.set_rotation((page.rotation + read.turned) % 360)
-    lines = [line for block in read.blocks for line in block.lines if line.words]
     if not lines or page.get_text("text").strip():
         return
     page.wrap_contents()
@@ -146,7 +197,8 @@ def _sides(box: BoundingBox, lean: float) -> tuple[float, float]:
     sine, cosine = abs(math.sin(lean)), math.cos(lean)
     scale = cosine**2 - sine**2
     width, height = (box.width * cosine - box.height * sine) / scale, (box.height * cosine - box.width * sine) / scale
-    return max(width, box.width / 2), max(height, box.height / 2)
+    # A reader may give a word a box without an area, which nothing could be written into.
+    return max(width, box.width / 2, _THIN), max(height, box.height / 2, _THIN)
 
 
 def _middle(box: BoundingBox) -> Any:

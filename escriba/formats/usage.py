@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from escriba.ledger import DocumentRow, PagesRow
 
 
-def usage_json(document: DocumentRow, rows: Sequence[PagesRow]) -> bytes:
-    """One object: the reading's id, totals, and for each row of pages its route, engine, state, failures and seconds."""
+def usage_json(document: DocumentRow, rows: Sequence[PagesRow], by_vision: Collection[int] = ()) -> bytes:
+    """One object: the reading's id, totals, and for each row of pages its route, engine, state, failures and seconds.
+
+    `by_vision` are the pages of which a vision model's reading stands: the ledger knows only who was asked.
+    """
     usage = {
         "schema_version": 1,
         "document_id": document.document_id,
@@ -22,7 +25,7 @@ def usage_json(document: DocumentRow, rows: Sequence[PagesRow]) -> bytes:
             {
                 "first": row.first,
                 "last": row.last,
-                "route": row.route,
+                "route": "vision" if row.first in by_vision else row.route,
                 "engine": row.engine,
                 "state": row.state,
                 "reason": row.reason,

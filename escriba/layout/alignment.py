@@ -22,6 +22,7 @@ _TAG = re.compile(r"<[^>]*>")
 _PAIRS = 10_000  # of words between two matches that are compared for likeness
 _ALIKE, _AS_LONG, _SHORT, _APART = 0.4, 0.65, 4, 4.0
 _LINE_HEIGHT, _LEAST, _CHARACTERS = 14.0, 4.0, 80  # points of a line where nothing tells, and at least; what stands on it
+_THIN = 0.5  # points: no place that is shared out is thinner, or nobody could find the word, nor a PDF hold it
 
 
 class _Seen(NamedTuple):
@@ -120,7 +121,7 @@ def _place(tokens: Sequence[str], seen: Sequence[_Seen], region: BoundingBox) ->
         between = _between(first, last, matched, seen)
         lengths = [len(token) for token in tokens[first:last]]
         lines = _rooms(between) or _estimates(sum(lengths) + len(lengths), first, last, placed, region)
-        for n, (line, box) in enumerate(_shares(lengths, lines)):
+        for n, (line, box) in enumerate(_shares(lengths, lines, region)):
             placed[first + n] = _Placed(Word(tokens[first + n], box), line, bool(between))
     return [word for word in placed if word is not None]
 
@@ -232,8 +233,8 @@ def _estimates(length: int, first: int, last: int, placed: Sequence[_Placed | No
     return [_Room(-1 - first - n, BoundingBox(region.x0, top + n * pitch, region.x1, top + (n + 1) * pitch)) for n in range(count)]
 
 
-def _shares(lengths: Sequence[int], lines: Sequence[_Room]) -> Iterator[_Room]:
-    """The lines, laid end to end, dealt out by length; no share reaches over the end of a line."""
+def _shares(lengths: Sequence[int], lines: Sequence[_Room], region: BoundingBox) -> Iterator[_Room]:
+    """The lines, laid end to end, dealt out by length; no share reaches over the end of a line, and each has an area."""
     total = sum(lengths) + len(lengths) - 1
     wide = sum(room.box.width for room in lines) or 1.0
     position = 0.0
@@ -242,11 +243,21 @@ def _shares(lengths: Sequence[int], lines: Sequence[_Room]) -> Iterator[_Room]:
         position += length + 1
         for room in lines:
             box = room.box
-            if start < box.width or room is lines[-1]:
-                left = box.x0 + min(start, box.width)
-                yield _Room(room.line, BoundingBox(round(left, 2), box.y0, round(max(left, min(box.x0 + end, box.x1)), 2), box.y1))
+            # A word stands where its middle lies: so it keeps half its share at least, however close to the end of a line it begins.
+            if (start + end) / 2 < box.width or room is lines[-1]:
+                left, right = (min(max(box.x0 + side, box.x0), box.x1) for side in (start, end))
+                across, down = _some(left, right, region.x0, region.x1), _some(box.y0, box.y1, region.y0, region.y1)
+                yield _Room(room.line, BoundingBox(across[0], down[0], across[1], down[1]))
                 break
             start, end = start - box.width, end - box.width
+
+
+def _some(start: float, end: float, first: float, last: float) -> tuple[float, float]:
+    """A side from `start` to `end`; where that is next to nothing, `_THIN` points of the region's (`first` to `last`) around it."""
+    if end - start < _THIN:
+        start = max(min((start + end - _THIN) / 2, last - _THIN), first)
+        end = start + _THIN
+    return round(start, 2), round(end, 2)
 
 
 def _block(piece: Said, words: Sequence[_Placed]) -> Block:

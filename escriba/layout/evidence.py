@@ -13,7 +13,7 @@ import numpy as np
 
 from escriba.document import Block, BoundingBox, Evidence, Line, Word, sure_share
 from escriba.layout.columns_read_across import White, across_share, tabular_share, wide_whites
-from escriba.layout.ink import ink_share, inked, letter_specks
+from escriba.layout.ink import ink_share, inked, letter_specks, sharp_share
 
 _LETTER = 24
 """Height in pixels to which words are shrunk before their picture is measured: strokes still show, and time is bounded."""
@@ -40,7 +40,7 @@ def evidence(rgb: Any, blocks: Sequence[Block], width: float, engine: str, disag
     read = specks.within([word.box for word in words], scale, height, gray.shape)
     sure = sure_share(words, engine)
     shares: dict[str, Any] = {
-        "ink": ink_share(gray),
+        "ink": sharp_share(gray),
         "unread": float(1 - read.mean()) if len(read) else 0.0,
         "sure": sure,
         "tabular": tabular_share(lines, unruled(list(wide_whites(lines)), lines, ink, height, scale)),

@@ -60,14 +60,16 @@ def _write(directory: Path, document: DocumentRow, rows: list[PagesRow], ports: 
     for page in _read_pages(rows, ports):
         census.add(page)
     policy = Policy.model_validate_json(document.policy)
-    recognised = directory.parent / "recognised.jsonl"
+    recognised, by_vision = directory.parent / "recognised.jsonl", set[int]()
     with OutputWriter(directory, document.sha256, document.media_type, policy) as writer, recognised.open("wb") as ocr:
         for page in _read_pages(rows, ports):
             writer.add(structured(page, census))
             if page.route != "text_layer":
                 ocr.write(_ENCODER.encode(page) + b"\n")
+            if page.route == "vision":
+                by_vision.add(page.number)
     _write_pdf(directory / "document.pdf", document, policy, recognised, ports)
-    (directory / "usage.json").write_bytes(usage_json(document, rows))
+    (directory / "usage.json").write_bytes(usage_json(document, rows, by_vision))
 
 
 def _write_pdf(out: Path, document: DocumentRow, policy: Policy, recognised: Path, ports: Ports) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from escriba import models
 from escriba.backends import OURS, Backend, choose, patience, queues
-from escriba.document import Block, BoundingBox, Page, PageState, mean_confidence
+from escriba.document import Block, BoundingBox, Page, PageState, confirmed_confidence
 from escriba.errors import EngineRejected, RetryableError, VisionAway
 from escriba.escalation import regions
 from escriba.guards.acceptance import judge
@@ -256,4 +256,4 @@ def merged(page: Page, believed: Sequence[Told]) -> Page:
             blocks = replaced(blocks, one.region.box, crop)
     if not believed:
         return page
-    return msgspec.structs.replace(page, route="vision", engine=engine, blocks=tuple(blocks), confidence=mean_confidence(blocks))
+    return msgspec.structs.replace(page, route="vision", engine=engine, blocks=tuple(blocks), confidence=confirmed_confidence(blocks))

@@ -121,5 +121,35 @@ def test_nothing_is_lost_and_everything_stands_on_the_page(mine: list[str], thei
         length = sum(len(row.words) for row in one.lines)
         assert all(0 <= first <= last < length for first, last in one.unaligned)
         for word in words((one,)):
-            assert 0 <= word.box.x0 <= word.box.x1 <= 3000
-            assert 0 <= word.box.y0 <= word.box.y1 <= 1000
+            assert 0 <= word.box.x0 < word.box.x1 <= 3000
+            assert 0 <= word.box.y0 < word.box.y1 <= 1000
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=200), st.floats(5, 600), st.floats(5, 800))
+def test_a_place_that_is_invented_has_an_area_on_the_page(lengths: list[int], width: float, height: float) -> None:
+    """Where nobody saw a word, however many come and however they fall at the ends of lines: a box that can be found, on the page."""
+    region = BoundingBox(0, 0, round(width, 2), round(height, 2))
+    placed = words(aligned(said(" ".join("x" * length for length in lengths)), [], region))
+    assert len(placed) == len(lengths)
+    for word in placed:
+        assert region.x0 <= word.box.x0 <= word.box.x1 - 0.4 < word.box.x1 <= region.x1
+        assert region.y0 <= word.box.y0 <= word.box.y1 - 0.4 < word.box.y1 <= region.y1
+
+
+def test_a_word_at_the_end_of_a_line_keeps_half_its_place() -> None:
+    """A page on which CPU OCR saw nothing: no word is squeezed into what a line has left, nor stands beyond the page's right edge."""
+    text = "\n".join(["Laboratory note no. 7741", "The sample weighed 23.85 grams on 14/03/2025.", "Reference code: QX-90817-B"] * 2)
+    placed = words(aligned(said(text), [], BoundingBox(0, 0, 446.4, 252)))
+    letters = [word.box.width / len(word.text) for word in placed]
+    assert min(letters) > 0.4 * max(letters)
+
+
+def test_words_that_stood_on_nothing_are_widened() -> None:
+    """CPU OCR's own box may be a stroke without an area: what is put in its place has one."""
+    nothing = Line.of([Word("l", BoundingBox(600, 800, 600, 800), 0.2)])
+    [made] = aligned(said("two words"), [block(nothing)], PAGE)
+    for word in words((made,)):
+        assert word.box.width > 0.4
+        assert word.box.height > 0.4
+        assert word.box.x1 <= PAGE.x1
+        assert word.box.y1 <= PAGE.y1

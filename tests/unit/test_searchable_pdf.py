@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pymupdf
@@ -13,7 +15,10 @@ import pytest
 from PIL import Image
 
 from escriba.document import Block, BoundingBox, Line, Page, Word
-from escriba.formats.searchable_pdf import write_searchable_pdf
+from escriba.errors import Corrupt
+from escriba.formats import searchable_pdf
+from escriba.formats.searchable_pdf import LOST, write_searchable_pdf
+from escriba.policy import Limits
 from escriba.sources.opening import open_source
 from tests.documents import EXAMPLES, text_pdf
 
@@ -94,6 +99,62 @@ def test_a_picture_becomes_a_page(tmp_path: Path) -> None:
     Image.new("RGB", (600, 400), "gray").save(photo, "JPEG", exif=exif)
     page = written(photo)[0]
     assert page.rect.height > page.rect.width
+
+
+@pytest.mark.parametrize("box", [(446.4, 0, 446.4, 14), (10, 60, 70, 60), (300, 200, 300, 200), (50, 50, 20, 20)])
+@pytest.mark.parametrize("lean", [0, 6])
+def test_a_word_without_an_area_is_found_all_the_same(tmp_path: Path, box: tuple[float, ...], lean: float) -> None:
+    """Whatever box a reader gives, the PDF is written, with that word and the others."""
+    level = [Word(f"word{n}", BoundingBox(10 + 60 * n, 20 + lean * n, 60 + 60 * n, 34 + lean * n), 0.9) for n in range(4)]
+    odd = Word("on", BoundingBox(*box), None)
+    lines = (Line.of(level), Line(odd.box, (odd,)), Line.of([level[0], odd]))
+    block = Block(kind="paragraph", box=BoundingBox(0, 0, 300, 200), lines=lines)
+    page = Page(number=1, width=300, height=200, route="vision", engine="x", state="DONE", blocks=(block,))
+    found = written(scan(tmp_path), page)[0].get_text("words", clip=pymupdf.INFINITE_RECT())
+    assert sorted(word[4] for word in found) == sorted(["word0", "word1", "word2", "word3", "on", "word0", "on"])
+
+
+def cut_off(tmp_path: Path, share: float) -> Path:
+    """The beginning of a PDF of two pages."""
+    content = (EXAMPLES / "report.pdf").read_bytes()
+    (tmp_path / "report.pdf").write_bytes(content[: round(len(content) * share)])
+    return tmp_path / "report.pdf"
+
+
+def overwritten(tmp_path: Path) -> Path:
+    """A PDF of two pages of which the head is left, and noise behind it."""
+    noise = random.Random(1).randbytes(2000)
+    (tmp_path / "report.pdf").write_bytes((EXAMPLES / "report.pdf").read_bytes()[:300] + noise)
+    return tmp_path / "report.pdf"
+
+
+@pytest.mark.parametrize(("make", "first"), [(lambda to: cut_off(to, 0.5), "Harbour report"), (overwritten, LOST)])
+def test_each_page_of_a_damaged_document_opens(tmp_path: Path, make: Callable[[Path], Path], first: str) -> None:
+    """What is left of it is there, and in place of a page that is lost one that says so."""
+    with written(make(tmp_path)) as document:
+        assert not document.is_repaired
+        texts = [document.load_page(number).get_text() for number in range(document.page_count)]
+    assert len(texts) == 2
+    assert texts[0].startswith(first)
+    assert texts[1].strip() == LOST
+
+
+def test_what_cannot_be_opened_when_it_was_written_is_not_delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where even that does not help there is no PDF, and a sentence."""
+    monkeypatch.setattr(searchable_pdf, "_replace_lost", lambda path, pages: None)
+    with pytest.raises(Corrupt, match="too broken to be written again"):
+        written(cut_off(tmp_path, 0.5))
+
+
+def test_a_frame_that_cannot_be_had_costs_the_others_nothing(tmp_path: Path) -> None:
+    """A TIFF of three frames whose second is over a limit of the policy's."""
+    path, frames = tmp_path / "frames.tif", [Image.new("L", size, 200) for size in ((300, 200), (900, 200), (300, 200))]
+    frames[0].save(path, "TIFF", dpi=(72, 72), save_all=True, append_images=frames[1:])
+    limits, out = Limits(max_pixels=100_000), tmp_path / "out.pdf"
+    write_searchable_pdf(open_source(path, limits), path, [recognised(1, 300, 200)], out)
+    with pymupdf.open(out) as document:
+        assert [page.get_text().strip() == LOST for page in document] == [False, True, False]
+        assert len(document[0].get_text("words")) == 4
 
 
 def saved_picture() -> bytes:
