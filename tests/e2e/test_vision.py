@@ -214,7 +214,7 @@ def test_a_model_of_the_registry_is_asked_by_the_name_it_has_there(tmp_path: Pat
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("status", [401, 404, 500])
+@pytest.mark.parametrize("status", [401, 500])
 def test_an_endpoint_that_refuses_is_told_at_the_start_and_at_the_end(tmp_path: Path, papers: Path, status: int) -> None:
     """A wrong key, a wrong path, a failure: the run goes on, and says so before it begins and beside the pages that it cost, each with its document."""
     with fake(everywhere=Fails(status)) as server:

@@ -252,7 +252,7 @@ def test_a_larger_model_is_asked_where_the_small_one_is_not_believed() -> None:
         _, found, _ = read(made, "h", '[vision]\nmodels = ["lightonocr-2-1b", "qwen3-vl-8b"]\nattempts = 2')
         assert (found[0].state, found[0].engine) == ("DONE", "qwen3-vl-8b")
         assert (len(small.asked), len(large.asked)) == (2, 1)
-        assert {question.model for question in large.asked} == {"Qwen/Qwen3-VL-8B-Instruct"}
+        assert {question.model for question in large.asked} == {"qwen3-vl-8b"}
 
 
 def test_only_the_hard_part_is_sent_and_put_back_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ import yaml
 
 from escriba import models
 from escriba.backends import Backend
+from escriba.errors import ConfigurationError
 from escriba.memory.meter import MemoryMeter
 from escriba.topology import TOPOLOGY
 from gpu_service.protection import Protection
@@ -84,6 +85,20 @@ def test_settings_survive_the_way_through_the_environment() -> None:
     assert ServiceSettings.from_env(settings.to_env()) == settings
     assert set(settings.to_env()) == {"ESCRIBA_GPU_AT_ONCE", "ESCRIBA_GPU_FRONT_SECONDS", "ESCRIBA_GPU_FRONT_KEY_SECRET"}
     assert ServiceSettings.from_env({}) == ServiceSettings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ESCRIBA_GPU_AT_ONSE", "4", "there is no environment variable ESCRIBA_GPU_AT_ONSE; did you mean ESCRIBA_GPU_AT_ONCE?"),
+        ("ESCRIBA_GPU_SERVER", "vllm:8000", "environment variables are wrong: ESCRIBA_GPU_SERVER"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused_by_name(variable: str, value: str, said: str) -> None:
+    """One of the pipeline's, which begins like these, is none of our business."""
+    with pytest.raises(ConfigurationError) as refused:
+        ServiceSettings.from_env({variable: value, "ESCRIBA_GPU_SERVICE": "cluster/service"})
+    assert str(refused.value) == said
 
 
 @pytest.mark.parametrize(
