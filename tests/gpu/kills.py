@@ -111,12 +111,13 @@ class Campaign:
     def _await_work(self) -> None:
         """Until somebody has a page in hand that was in nobody's: what does nothing is no good to be killed."""
         before, end = self.made.waiting(), time.monotonic() + 20
-        while time.monotonic() < end and self.made.waiting() >= before:
+        while time.monotonic() < end and self.made.waiting() >= before > 0:
             time.sleep(0.1)
 
     def _feed(self) -> None:
-        while self.made.waiting() < STREAM:
-            self.made.put_hard_pages(PAGES)
+        for _ in range(STREAM // PAGES):  # a worker may read as fast as they are put
+            if self.made.waiting() < STREAM:
+                self.made.put_hard_pages(PAGES)
 
     def _await_the_end(self) -> None:
         end = time.monotonic() + _END
