@@ -1,6 +1,6 @@
 """Replays a Dockerfile without Docker: its COPY and RUN steps in folders of a scratch directory, one a stage, standing for the file systems.
 
-Not replayed: the base image (its place is taken by a bare environment of the running Python), apt-get, and USER.
+Not replayed: the base image (its place is taken by a bare environment of the running Python), apt-get, USER and VOLUME.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def replay(dockerfile: Path, context: Path, scratch: Path, prefix: Path) -> Stag
                 _run(rest, stage, prefix)
             case "WORKDIR":
                 stage.workdir = rest
-            case "USER":
+            case "USER" | "VOLUME":
                 stage.user = rest
             case "ENTRYPOINT":
                 stage.entrypoint = json.loads(rest)
