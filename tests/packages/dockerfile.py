@@ -47,7 +47,7 @@ def replay(dockerfile: Path, context: Path, scratch: Path, prefix: Path) -> Stag
     stage = Stage(scratch)
     for word, rest in steps(dockerfile.read_text()):
         match word:
-            case "ARG":
+            case "ARG" | "VOLUME":
                 pass
             case "FROM":
                 name = rest.partition(" AS ")[2] or str(len(stages))
@@ -61,7 +61,7 @@ def replay(dockerfile: Path, context: Path, scratch: Path, prefix: Path) -> Stag
                 _run(rest, stage, prefix)
             case "WORKDIR":
                 stage.workdir = rest
-            case "USER" | "VOLUME":
+            case "USER":
                 stage.user = rest
             case "ENTRYPOINT":
                 stage.entrypoint = json.loads(rest)
